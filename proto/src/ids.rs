@@ -1,0 +1,90 @@
+//! Identifiers, each of its own type.
+
+use core::{fmt, num::NonZeroU32};
+
+/// A message's unique identifier in its mailbox (RFC 3501 §2.3.1.1): never 0, only grows.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Uid(pub NonZeroU32);
+
+impl Uid {
+    /// The smallest UID.
+    pub const MIN: Self = Self(NonZeroU32::MIN);
+    /// The largest UID.
+    pub const MAX: Self = Self(NonZeroU32::MAX);
+
+    /// `None` for 0.
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// As a number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// A message's position in its mailbox as one session sees it, from 1 (RFC 3501 §2.3.1.2).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MessageNumber(pub NonZeroU32);
+
+impl MessageNumber {
+    /// `None` for 0.
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// As a number.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// Names a generation of a mailbox's UIDs (RFC 3501 §2.3.1.1): never 0, never repeats for a name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UidValidity(pub NonZeroU32);
+
+/// A modification sequence (RFC 7162 §3.1): grows with each change of an account. Below 2⁶³.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ModSeq(pub u64);
+
+/// An account, for as long as it lives. An address that is deleted and made again gets another.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AccountId(pub u64);
+
+macro_rules! lasting_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            /// As an `objectid` (RFC 8474 §7): a letter and 32 hexadecimal digits.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{:032x}"), self.0)
+            }
+        }
+    };
+}
+
+lasting_id! {
+    /// A mailbox: kept by RENAME, never reused (MAILBOXID, RFC 8474 §4).
+    MailboxId, "F"
+}
+lasting_id! {
+    /// The content of a message: shared by its copies (EMAILID, RFC 8474 §5.1).
+    EmailId, "M"
+}
+lasting_id! {
+    /// A conversation (THREADID, RFC 8474 §5.2).
+    ThreadId, "T"
+}
+lasting_id! {
+    /// One message in one account: kept by moves and flag changes; a copy gets its own.
+    InstanceId, "I"
+}

@@ -1,0 +1,41 @@
+//! The protocols of rmail as pure state machines.
+//!
+//! Bytes and events go in, one ordered stream of actions comes out; see [`Connection`] for the
+//! contract. Nothing here opens a socket or a file, reads a clock, or draws a random number: time
+//! comes in as [`Now`], randomness as the seed that a machine is made with.
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod buffer;
+mod connection;
+mod credit;
+mod entropy;
+mod flags;
+mod ids;
+pub mod limits;
+mod secret;
+mod time;
+
+pub mod imap;
+pub mod mime;
+pub mod smtp;
+
+pub use address::{Address, AddressError, Domain, ForwardPath, ReversePath};
+pub use buffer::{Line, LineBuffer};
+pub use connection::{
+    Action, CallId, CallIds, Close, Connection, Event, Notice, TlsInfo, UploadId,
+};
+pub use credit::SendCredit;
+pub use entropy::Entropy;
+pub use flags::{Flags, Keyword, Keywords, SystemFlags};
+pub use ids::{
+    AccountId, EmailId, InstanceId, MailboxId, MessageNumber, ModSeq, ThreadId, Uid, UidValidity,
+};
+pub use secret::Secret;
+pub use time::{DateTime, Instant, Now, Timeout, Timer, UnixTime};

@@ -1,0 +1,38 @@
+//! What can go wrong in the store.
+
+use thiserror::Error;
+
+/// Why the store did not do what it was asked. Nothing of the operation has happened then.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum StoreError {
+    /// Another process is writing; try again in a moment.
+    #[error("the database is busy")]
+    Busy,
+    /// The disk is full; try again when there is room.
+    #[error("the disk is full")]
+    Full,
+    /// There is no such account.
+    #[error("no such account")]
+    NoSuchAccount,
+    /// There is such an account already.
+    #[error("the address is taken")]
+    AddressTaken,
+    /// There is no such mailbox.
+    #[error("no such mailbox")]
+    NoSuchMailbox,
+    /// There is such a mailbox already.
+    #[error("the mailbox exists")]
+    MailboxExists,
+    /// The mailbox can't be deleted or renamed so (INBOX, a name within itself).
+    #[error("that can't be done with this mailbox")]
+    MailboxProtected,
+    /// A bound of [`limits`](crate::limits) is reached.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// There is no such upload.
+    #[error("no such upload")]
+    NoSuchUpload,
+    /// The disk, the file system or SQLite failed; an operator must act.
+    #[error("{0}")]
+    Failed(String),
+}

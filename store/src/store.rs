@@ -1,0 +1,539 @@
+//! The interface: what the server asks of any store.
+//!
+//! All methods block. Write methods take a batch and return one result per operation, each in a
+//! savepoint of its own, all in one transaction that is synced once; the outer error means that
+//! none of the batch has happened. No transaction outlives its call. [`StoreError::Busy`] is an
+//! outcome, never waited for: who calls tries again later.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rmail_proto::{
+    AccountId, Address, DateTime, Flags, InstanceId, MailboxId, ModSeq, ReversePath, Uid,
+    UidValidity, UnixTime,
+    imap::{
+        Changes, Columns, Mailbox, MailboxStatus, MessageData, SpecialUse, StoreMode, UidSet,
+    },
+    mime::Summary,
+    smtp::Recipient,
+};
+
+use crate::StoreError;
+
+/// Shorthand.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// An account as the directory keeps it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Account {
+    /// For as long as it lives.
+    pub id: AccountId,
+    /// Its address, the local-part in lower case.
+    pub address: Address,
+    /// The account's id in the HTTP API: a GUID.
+    pub guid: u128,
+    /// The credential record, opaque here: versioned text that `server` writes and reads.
+    pub credential: String,
+    /// Grows when the password changes, the account is disabled, or all tokens are to end.
+    pub generation: u64,
+    /// Whether it may administer the server.
+    pub is_admin: bool,
+    /// Whether it may log in and receive mail.
+    pub is_enabled: bool,
+    /// A name for people; may be empty.
+    pub display_name: String,
+    /// Most bytes it may keep; 0: no bound.
+    pub quota_bytes: u64,
+    /// When it was made.
+    pub created_at: UnixTime,
+}
+
+/// A change of the directory.
+#[derive(Clone, Debug)]
+pub enum DirectoryWrite {
+    /// Makes an account with INBOX and the special-use mailboxes (subscribed).
+    CreateAccount(NewAccount),
+    /// Changes what is `Some`; raises `generation` when asked to.
+    UpdateAccount {
+        /// Which.
+        account: AccountId,
+        /// What.
+        update: AccountUpdate,
+    },
+    /// Deletes an account with all its mail.
+    DeleteAccount(AccountId),
+}
+
+/// An account to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its address; the local-part is folded to lower case.
+    pub address: Address,
+    /// The account's GUID.
+    pub guid: u128,
+    /// See [`Account::credential`].
+    pub credential: String,
+    /// Whether it may administer the server.
+    pub is_admin: bool,
+}
+
+/// Changes of an account.
+#[derive(Clone, Debug, Default)]
+pub struct AccountUpdate {
+    /// See [`Account::credential`].
+    pub credential: Option<String>,
+    /// Whether it may administer the server.
+    pub is_admin: Option<bool>,
+    /// Whether it may log in and receive mail.
+    pub is_enabled: Option<bool>,
+    /// A name for people.
+    pub display_name: Option<String>,
+    /// Most bytes it may keep; 0: no bound.
+    pub quota_bytes: Option<u64>,
+    /// Whether `generation` grows.
+    pub raise_generation: bool,
+}
+
+/// The content of a message on its way in: small ones in memory, large ones in a staged file.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// At most [`limits::INLINE_BYTES`](crate::limits::INLINE_BYTES).
+    Inline(Bytes),
+    /// A complete staged file; it is linked into place, and stays staged until it is dropped with
+    /// [`Store::stage_drop`].
+    Staged(StageId),
+    /// The content of a spool entry.
+    Spooled(SpoolId),
+}
+
+/// Names a staged file of this process.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct StageId(pub u64);
+
+/// Names a spool entry; never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SpoolId(pub u64);
+
+/// A message to be saved.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The bytes.
+    pub content: Content,
+    /// What the scanner found in them.
+    pub summary: Arc<Summary>,
+    /// Its flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub internal_date: DateTime,
+}
+
+/// Which mailbox is meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MailboxRef {
+    /// By id.
+    Id(MailboxId),
+    /// By name, in UTF-8; INBOX in any case.
+    Name(String),
+}
+
+/// A change of one account's mail.
+#[derive(Clone, Debug)]
+pub enum AccountWrite {
+    /// Saves messages, all or none. Answered by `Saved`.
+    Save {
+        /// Where.
+        mailbox: MailboxRef,
+        /// In order.
+        messages: Vec<NewMessage>,
+    },
+    /// Saves one spooled message into INBOX, unless this entry was delivered to this account
+    /// before: then nothing happens, and the answer names the UID it got. Answered by `Saved`.
+    Deliver {
+        /// The entry, for idempotence.
+        spool: SpoolId,
+        /// The message.
+        message: NewMessage,
+    },
+    /// Answered by `Stored`.
+    StoreFlags {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which; those that are gone are passed over.
+        uids: UidSet,
+        /// How.
+        mode: StoreMode,
+        /// Which flags.
+        flags: Flags,
+        /// Leave messages alone that changed since.
+        unchanged_since: Option<ModSeq>,
+    },
+    /// Copies with flags and INTERNALDATE, all or none. Answered by `Copied`.
+    Copy {
+        /// From.
+        source: MailboxId,
+        /// Which; those that are gone are passed over.
+        uids: UidSet,
+        /// To.
+        target: MailboxRef,
+    },
+    /// Moves, all or none; instances keep their ids. Answered by `Copied`.
+    Move {
+        /// From.
+        source: MailboxId,
+        /// Which; those that are gone are passed over.
+        uids: UidSet,
+        /// To. May be the source: messages get new UIDs.
+        target: MailboxRef,
+    },
+    /// Removes messages that have `\Deleted`. Answered by `Expunged`.
+    Expunge {
+        /// Where.
+        mailbox: MailboxId,
+        /// Only these, when `Some`.
+        uids: Option<UidSet>,
+    },
+    /// Makes a mailbox and those above it. Answered by `Made`.
+    CreateMailbox {
+        /// In UTF-8, parts separated by `/`.
+        name: String,
+        /// Its use.
+        special_use: Option<SpecialUse>,
+    },
+    /// Deletes a mailbox with its messages; those below it stay. Answered by `Done`.
+    DeleteMailbox {
+        /// Which.
+        mailbox: MailboxRef,
+    },
+    /// Renames a mailbox and those below it; renaming INBOX moves its messages to a new mailbox
+    /// and leaves it empty (RFC 3501 §6.3.5). Answered by `Done`.
+    RenameMailbox {
+        /// Which.
+        mailbox: MailboxRef,
+        /// In UTF-8.
+        to: String,
+    },
+    /// Subscribes or unsubscribes a name, whether there is such a mailbox or not. Answered by
+    /// `Done`.
+    Subscribe {
+        /// In UTF-8.
+        name: String,
+        /// Which of the two.
+        subscribed: bool,
+    },
+    /// `\Recent` of messages below this UID has been taken. Not synced. Answered by `Done`.
+    TakeRecent {
+        /// Where.
+        mailbox: MailboxId,
+        /// The first UID that is still `\Recent`.
+        first_recent: Uid,
+    },
+}
+
+/// What an [`AccountWrite`] did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AccountWritten {
+    /// Messages are saved.
+    Saved {
+        /// Where.
+        mailbox: MailboxId,
+        /// The generation of its UIDs.
+        uid_validity: UidValidity,
+        /// In the order of the messages.
+        uids: Vec<Uid>,
+        /// In the order of the messages.
+        instances: Vec<InstanceId>,
+    },
+    /// Flags are changed.
+    Stored {
+        /// The messages that `unchanged_since` protected.
+        modified: UidSet,
+    },
+    /// Messages are copied or moved.
+    Copied {
+        /// Where to.
+        mailbox: MailboxId,
+        /// The generation of its UIDs.
+        uid_validity: UidValidity,
+        /// In the source, in order.
+        source: Vec<Uid>,
+        /// In the target, in the same order.
+        target: Vec<Uid>,
+    },
+    /// Messages are removed.
+    Expunged {
+        /// Which.
+        uids: UidSet,
+    },
+    /// A mailbox is made.
+    Made(MailboxId),
+    /// Done.
+    Done,
+}
+
+/// A mailbox's whole state, to make a snapshot from.
+#[derive(Clone, Debug)]
+pub struct MailboxState {
+    /// Which.
+    pub mailbox: MailboxId,
+    /// The generation of its UIDs.
+    pub uid_validity: UidValidity,
+    /// The first UID that is still `\Recent`.
+    pub first_recent: Uid,
+    /// Everything in it.
+    pub changes: Changes,
+}
+
+/// A message that was accepted and is not finished.
+#[derive(Clone, Debug)]
+pub struct SpoolEntry {
+    /// Its id.
+    pub id: SpoolId,
+    /// The id in the Received field and the log.
+    pub envelope_id: String,
+    /// When it was accepted.
+    pub accepted_at: UnixTime,
+    /// Where failure reports go.
+    pub reverse_path: ReversePath,
+    /// Recipients that are not done, with their positions in the envelope.
+    pub recipients: Vec<(u32, Recipient)>,
+    /// What the scanner found.
+    pub summary: Arc<Summary>,
+    /// The content when it is small; else it is in the spool's folder.
+    pub content: Option<Bytes>,
+}
+
+/// A message to be spooled.
+#[derive(Clone, Debug)]
+pub struct NewSpoolEntry {
+    /// The id in the Received field and the log.
+    pub envelope_id: String,
+    /// Where failure reports go.
+    pub reverse_path: ReversePath,
+    /// In the order given.
+    pub recipients: Vec<Recipient>,
+    /// What the scanner found.
+    pub summary: Arc<Summary>,
+    /// The bytes: `Inline` or `Staged`.
+    pub content: Content,
+}
+
+/// A change of the spool.
+#[derive(Clone, Debug)]
+pub enum SpoolWrite {
+    /// Accepts a message, claimed by this process. Synced. Answered by `Accepted`.
+    Accept(NewSpoolEntry),
+    /// These recipients of an entry are done; when none is left, the entry and its content go.
+    /// Not synced: done twice is harmless. Answered by `Done`.
+    Finish {
+        /// Which entry.
+        spool: SpoolId,
+        /// Positions in the envelope.
+        recipients: Vec<u32>,
+    },
+    /// Puts entries off until then (and gives up the claim). Answered by `Done`.
+    Hold {
+        /// Which entry.
+        spool: SpoolId,
+        /// When to look at it again.
+        until: UnixTime,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Claims entries that are due and that nobody (who lives) has claimed. Answered by
+    /// `Claimed`.
+    Claim {
+        /// At most so many.
+        count_max: usize,
+        /// At most so many bytes of content in memory.
+        bytes_max: usize,
+    },
+}
+
+/// What a [`SpoolWrite`] did.
+#[derive(Clone, Debug)]
+pub enum SpoolWritten {
+    /// The message is durable.
+    Accepted(SpoolId),
+    /// Entries that are now this process's.
+    Claimed(Vec<SpoolEntry>),
+    /// Done.
+    Done,
+}
+
+/// What the other processes on this `mail_root` did since the last look.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PeerNews {
+    /// Whether any of them has written anything.
+    pub changed: bool,
+    /// Whether one of them is gone (its claims are anybody's).
+    pub died: bool,
+    /// Where the living ones take hints: paths of Unix datagram sockets.
+    pub sockets: Vec<std::path::PathBuf>,
+}
+
+/// Accounts, mail and the spool of one `mail_root`.
+pub trait Store: Send + Sync {
+    // The directory.
+
+    /// All accounts, sorted by address.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn accounts(&self) -> Result<Vec<Account>>;
+    /// The account with this address, the local-part compared without case; no subaddress.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn account_by_address(&self, address: &Address) -> Result<Option<Account>>;
+    /// The account with this id.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn account(&self, account: AccountId) -> Result<Option<Account>>;
+    /// Grows with every change of the directory, in any process.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn directory_version(&self) -> Result<u64>;
+    /// Changes the directory. Accounts made are returned by their ids.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, `Full`, `Failed` for the whole batch.
+    fn write_directory(
+        &self,
+        now: UnixTime,
+        batch: Vec<DirectoryWrite>,
+    ) -> Result<Vec<Result<AccountId>>>;
+
+    // Mailboxes and messages.
+
+    /// All mailboxes and subscribed names of an account, sorted by name, names that only have
+    /// children included.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>>;
+    /// Counts of a mailbox.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn status(&self, account: AccountId, mailbox: &MailboxRef) -> Result<MailboxStatus>;
+    /// A mailbox's whole state.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn mailbox_state(&self, account: AccountId, mailbox: &MailboxRef) -> Result<MailboxState>;
+    /// What changed in a mailbox after `since`.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn changes(&self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Result<Changes>;
+    /// Data of messages, in the order of `uids`, those that are gone left out, until `bytes_max`
+    /// of content is reached (but at least one message). Returns how many of `uids` were looked
+    /// at.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn messages(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        columns: Columns,
+        bytes_max: usize,
+    ) -> Result<(Vec<MessageData>, usize)>;
+    /// A piece of a message; shorter than `length` at its end only, `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: Uid,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Bytes>>;
+    /// Changes an account's mail, and tells what has changed since then in those mailboxes that
+    /// are `watched`, each with the MODSEQ from which on. A mailbox that is gone is left out.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Busy`, `Full`, `Failed` for the whole batch.
+    fn write_account(
+        &self,
+        now: UnixTime,
+        account: AccountId,
+        batch: Vec<AccountWrite>,
+        watched: &[(MailboxId, ModSeq)],
+    ) -> Result<Written>;
+
+    // Uploads that do not fit in memory.
+
+    /// Begins a staged file.
+    ///
+    /// # Errors
+    ///
+    /// `Full`, `Failed`.
+    fn stage(&self) -> Result<StageId>;
+    /// Adds to a staged file.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchUpload`, `Full`, `Failed`.
+    fn stage_append(&self, stage: StageId, bytes: &[u8]) -> Result<()>;
+    /// Makes a staged file complete and durable.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchUpload`, `Full`, `Failed`.
+    fn stage_finish(&self, stage: StageId) -> Result<()>;
+    /// Removes a staged file; those of processes that died go by themselves.
+    fn stage_drop(&self, stage: StageId);
+
+    // The spool.
+
+    /// Changes the spool.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, `Full`, `Failed` for the whole batch.
+    fn write_spool(&self, now: UnixTime, batch: Vec<SpoolWrite>) -> Result<Vec<Result<SpoolWritten>>>;
+    /// When the next entry that nobody has claimed is due.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn spool_due(&self) -> Result<Option<UnixTime>>;
+
+    // Other processes.
+
+    /// What the others did; see [`PeerNews`].
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn look_at_peers(&self) -> Result<PeerNews>;
+    /// Where this process takes hints.
+    fn hint_socket(&self) -> std::path::PathBuf;
+}
+
+/// What a batch of [`AccountWrite`]s did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// In the order of the batch.
+    pub results: Vec<Result<AccountWritten>>,
+    /// For the watched mailboxes that changed.
+    pub changes: Vec<(MailboxId, Changes)>,
+}
