@@ -1,0 +1,530 @@
+//! Work that may block, as data: what it needs, what it brings back, and for whom.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use rmail_proto::{
+    AccountId, Address, MailboxId, ModSeq, Secret, Uid, UnixTime, UploadId,
+    imap::{self, Columns, SearchKey, Snapshot, UidSet},
+    smtp::Recipient,
+};
+use rmail_store::{
+    Account, AccountWrite, AccountWritten, MailboxRef, MailboxState, PeerNews, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, Written,
+};
+
+use super::{
+    Asker,
+    authentication::Protocol,
+    directory::{Lookup, find_account, find_postmaster},
+    writes::{AccountOrigin, SpoolOrigin},
+};
+use crate::{config::Config, credentials, limits, search, session::SessionId};
+
+/// What jobs may touch.
+pub struct World {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The configuration file, for reloads.
+    pub config_path: PathBuf,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("config_path", &self.config_path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One piece of work.
+#[derive(Debug)]
+pub enum Job {
+    /// Check a password. The only job that burns the processor.
+    Authenticate {
+        /// Who asks.
+        asker: Asker,
+        /// In which protocol.
+        protocol: Protocol,
+        /// `None`: no such address can be; costs the same time.
+        address: Option<Address>,
+        /// The password.
+        password: Secret<String>,
+    },
+    /// Find the account of an address.
+    FindAccount {
+        /// Where the answer goes.
+        lookup: Lookup,
+        /// The address.
+        address: Address,
+        /// A postmaster without an account of its own is the first admin.
+        or_first_admin: bool,
+    },
+    /// Answer an IMAP call by reading.
+    Query {
+        /// Who asks.
+        asker: Asker,
+        /// Of which account.
+        account: AccountId,
+        /// What.
+        query: Query,
+    },
+    /// Open a mailbox.
+    Select {
+        /// Who asks.
+        asker: Asker,
+        /// Of which account.
+        account: AccountId,
+        /// In UTF-8.
+        name: String,
+        /// EXAMINE.
+        read_only: bool,
+        /// Mailboxes of the account that are in memory, each with its MODSEQ there.
+        known: Vec<(MailboxId, ModSeq)>,
+        /// Account writes that were done when this was asked.
+        commits: u64,
+    },
+    /// See what changed in an open mailbox.
+    Changes {
+        /// Of which account.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// Since when.
+        since: ModSeq,
+    },
+    /// Write a batch to an account.
+    WriteAccount {
+        /// Which.
+        account: AccountId,
+        /// What.
+        batch: Vec<AccountWrite>,
+        /// For whom, in the same order.
+        origins: Vec<AccountOrigin>,
+        /// Open mailboxes.
+        watched: Vec<(MailboxId, ModSeq)>,
+        /// The time.
+        now: UnixTime,
+    },
+    /// Write a batch to the spool.
+    WriteSpool {
+        /// What.
+        batch: Vec<SpoolWrite>,
+        /// For whom, in the same order.
+        origins: Vec<SpoolOrigin>,
+        /// The time.
+        now: UnixTime,
+    },
+    /// Add a piece to a staged file.
+    Stage {
+        /// Of which session.
+        session: SessionId,
+        /// Which upload.
+        upload: UploadId,
+        /// Its file, once there is one.
+        stage: Option<StageId>,
+        /// The piece.
+        data: Bytes,
+        /// Whether the file is complete then.
+        is_last: bool,
+    },
+    /// Remove a staged file.
+    DropStage(StageId),
+    /// See what other processes did.
+    LookAtPeers,
+    /// See when a spooled message is due.
+    SpoolDue,
+    /// Read the configuration again.
+    Reload,
+}
+
+/// What an IMAP call reads.
+#[derive(Debug)]
+pub enum Query {
+    /// All mailboxes.
+    Mailboxes,
+    /// Counts of a mailbox.
+    Status(String),
+    /// Whether a mailbox is there.
+    AppendCheck(String),
+    /// Data of messages.
+    Fetch {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        uids: Vec<Uid>,
+        /// What.
+        columns: Columns,
+        /// See [`imap::Call::Fetch`].
+        bytes_max: usize,
+    },
+    /// A piece of a message.
+    Read {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        uid: Uid,
+        /// From where.
+        offset: u64,
+        /// How much.
+        length: usize,
+    },
+    /// Matching messages.
+    Search {
+        /// Where.
+        mailbox: MailboxId,
+        /// Its state.
+        snapshot: Arc<Snapshot>,
+        /// Among which.
+        uids: UidSet,
+        /// What they must match.
+        program: Arc<SearchKey>,
+    },
+}
+
+/// How a mailbox was loaded.
+#[derive(Debug)]
+pub enum Loaded {
+    /// From nothing.
+    Whole(MailboxState),
+    /// What is new since it was last in memory.
+    Since(MailboxId, imap::Changes),
+}
+
+/// A finished [`Job`].
+#[derive(Debug)]
+pub enum Done {
+    /// Of `Authenticate`.
+    Authenticated {
+        /// Who asked.
+        asker: Asker,
+        /// In which protocol.
+        protocol: Protocol,
+        /// The account when the password is right, it is enabled, and all went well.
+        outcome: Result<Option<Account>, StoreError>,
+        /// The password, to be remembered.
+        password: Secret<String>,
+    },
+    /// Of `FindAccount`.
+    AccountFound {
+        /// Where the answer goes.
+        lookup: Lookup,
+        /// The address.
+        address: Address,
+        /// The account.
+        outcome: Result<Option<Account>, StoreError>,
+    },
+    /// Of `Query`.
+    Answer {
+        /// Who asked.
+        asker: Asker,
+        /// The answer.
+        reply: imap::Reply,
+    },
+    /// Of `Select`.
+    Selected {
+        /// Who asked.
+        asker: Asker,
+        /// Of which account.
+        account: AccountId,
+        /// As it was asked for.
+        name: String,
+        /// EXAMINE.
+        read_only: bool,
+        /// Account writes that were done when this was asked.
+        commits: u64,
+        /// The mailbox.
+        outcome: Result<Loaded, StoreError>,
+    },
+    /// Of `Changes`.
+    Changes {
+        /// Of which account.
+        account: AccountId,
+        /// Which.
+        mailbox: MailboxId,
+        /// What changed.
+        outcome: Result<imap::Changes, StoreError>,
+    },
+    /// Of `WriteAccount`.
+    AccountWritten {
+        /// Which.
+        account: AccountId,
+        /// The batch, when it has to be tried again.
+        batch: Vec<AccountWrite>,
+        /// For whom.
+        origins: Vec<AccountOrigin>,
+        /// The mailboxes that were watched.
+        watched: Vec<(MailboxId, ModSeq)>,
+        /// What was done.
+        outcome: Result<Written, StoreError>,
+    },
+    /// Of `WriteSpool`.
+    SpoolWritten {
+        /// The batch, when it has to be tried again.
+        batch: Vec<SpoolWrite>,
+        /// For whom.
+        origins: Vec<SpoolOrigin>,
+        /// What was done.
+        outcome: Result<Vec<Result<SpoolWritten, StoreError>>, StoreError>,
+    },
+    /// Of `Stage`.
+    Staged {
+        /// Of which session.
+        session: SessionId,
+        /// Which upload.
+        upload: UploadId,
+        /// Its file, also after an error when there is one.
+        stage: Option<StageId>,
+        /// Whether the piece is in it.
+        outcome: Result<(), StoreError>,
+    },
+    /// Of `DropStage`.
+    StageDropped,
+    /// Of `LookAtPeers`.
+    Peers {
+        /// What they did.
+        outcome: Result<PeerNews, StoreError>,
+        /// The directory's version.
+        directory_version: Result<u64, StoreError>,
+    },
+    /// Of `SpoolDue`.
+    SpoolDue(Result<Option<UnixTime>, StoreError>),
+    /// Of `Reload`: the configuration, or why it changes nothing.
+    Reloaded(Result<Box<Config>, String>),
+}
+
+impl Job {
+    /// Whether it burns the processor rather than waiting for the disk.
+    pub fn is_hash(&self) -> bool {
+        matches!(self, Self::Authenticate { .. })
+    }
+
+    /// Does the work.
+    pub fn run(self, world: &World) -> Done {
+        let store = &*world.store;
+        match self {
+            Self::Authenticate {
+                asker,
+                protocol,
+                address,
+                password,
+            } => Done::Authenticated {
+                asker,
+                protocol,
+                outcome: authenticate(store, address.as_ref(), &password),
+                password,
+            },
+            Self::FindAccount {
+                lookup,
+                address,
+                or_first_admin,
+            } => Done::AccountFound {
+                lookup,
+                outcome: match or_first_admin {
+                    true => find_postmaster(store, &address),
+                    false => find_account(store, &address),
+                },
+                address,
+            },
+            Self::Query {
+                asker,
+                account,
+                query,
+            } => {
+                let reply = query.answer(store, account);
+                Done::Answer { asker, reply }
+            }
+            Self::Select {
+                asker,
+                account,
+                name,
+                read_only,
+                known,
+                commits,
+            } => Done::Selected {
+                asker,
+                account,
+                outcome: load(store, account, &name, &known),
+                name,
+                read_only,
+                commits,
+            },
+            Self::Changes {
+                account,
+                mailbox,
+                since,
+            } => Done::Changes {
+                account,
+                mailbox,
+                outcome: store.changes(account, mailbox, since),
+            },
+            Self::WriteAccount {
+                account,
+                batch,
+                origins,
+                watched,
+                now,
+            } => {
+                let outcome = store.write_account(now, account, batch.clone(), &watched);
+                Done::AccountWritten {
+                    account,
+                    batch,
+                    origins,
+                    watched,
+                    outcome,
+                }
+            }
+            Self::WriteSpool {
+                batch,
+                origins,
+                now,
+            } => {
+                let outcome = store.write_spool(now, batch.clone());
+                Done::SpoolWritten {
+                    batch,
+                    origins,
+                    outcome,
+                }
+            }
+            Self::Stage {
+                session,
+                upload,
+                stage,
+                data,
+                is_last,
+            } => {
+                let (stage, outcome) = stage_piece(store, stage, &data, is_last);
+                Done::Staged {
+                    session,
+                    upload,
+                    stage,
+                    outcome,
+                }
+            }
+            Self::DropStage(stage) => {
+                store.stage_drop(stage);
+                Done::StageDropped
+            }
+            Self::LookAtPeers => Done::Peers {
+                outcome: store.look_at_peers(),
+                directory_version: store.directory_version(),
+            },
+            Self::SpoolDue => Done::SpoolDue(store.spool_due()),
+            Self::Reload => Done::Reloaded(crate::config::load_file(&world.config_path)),
+        }
+    }
+}
+
+impl Done {
+    /// As [`Job::is_hash`].
+    pub(super) fn is_hash(&self) -> bool {
+        matches!(self, Self::Authenticated { .. })
+    }
+}
+
+impl Query {
+    fn answer(self, store: &dyn Store, account: AccountId) -> imap::Reply {
+        self.ask(store, account)
+            .unwrap_or_else(|error| imap::Reply::No(super::imap::no_from(&error)))
+    }
+
+    fn ask(self, store: &dyn Store, account: AccountId) -> Result<imap::Reply, StoreError> {
+        match self {
+            Self::Mailboxes => {
+                let mailboxes = store.mailboxes(account)?;
+                Ok(imap::Reply::Mailboxes(mailboxes.into()))
+            }
+            Self::Status(name) => {
+                let status = store.status(account, &MailboxRef::Name(name))?;
+                Ok(imap::Reply::Status(status))
+            }
+            Self::AppendCheck(name) => match store.status(account, &MailboxRef::Name(name)) {
+                Ok(_) => Ok(imap::Reply::Done),
+                Err(error) => Ok(imap::Reply::No(super::imap::no_from_target(&error))),
+            },
+            Self::Fetch {
+                mailbox,
+                uids,
+                columns,
+                bytes_max,
+            } => {
+                let found = store.messages(account, mailbox, &uids, columns, bytes_max)?;
+                let (messages, answered) = found;
+                Ok(imap::Reply::Fetched { messages, answered })
+            }
+            Self::Read {
+                mailbox,
+                uid,
+                offset,
+                length,
+            } => {
+                let bytes = store.read(account, mailbox, uid, offset, length)?;
+                Ok(imap::Reply::Bytes(bytes))
+            }
+            Self::Search {
+                mailbox,
+                snapshot,
+                uids,
+                program,
+            } => {
+                let place = search::Place {
+                    store,
+                    account,
+                    mailbox,
+                };
+                let found = search::search(&place, &snapshot, &uids, &program)?;
+                Ok(imap::Reply::Found(found))
+            }
+        }
+    }
+}
+
+fn authenticate(
+    store: &dyn Store,
+    address: Option<&Address>,
+    password: &Secret<String>,
+) -> Result<Option<Account>, StoreError> {
+    let account = match address {
+        Some(address) => store.account_by_address(address)?,
+        None => None,
+    };
+    let record = account.as_ref().map(|account| account.credential.as_str());
+    // An unknown account costs the same time as a known one.
+    let is_right = credentials::verify(record, password);
+    Ok(account.filter(|account| is_right && account.is_enabled))
+}
+
+fn load(
+    store: &dyn Store,
+    account: AccountId,
+    name: &str,
+    known: &[(MailboxId, ModSeq)],
+) -> Result<Loaded, StoreError> {
+    let by_name = MailboxRef::Name(name.to_owned());
+    if !known.is_empty() {
+        let status = store.status(account, &by_name)?;
+        let in_memory = known.iter().find(|(id, _)| *id == status.mailbox);
+        if let Some(&(mailbox, since)) = in_memory {
+            let changes = store.changes(account, mailbox, since)?;
+            return Ok(Loaded::Since(mailbox, changes));
+        }
+    }
+    Ok(Loaded::Whole(store.mailbox_state(account, &by_name)?))
+}
+
+fn stage_piece(
+    store: &dyn Store,
+    stage: Option<StageId>,
+    data: &[u8],
+    is_last: bool,
+) -> (Option<StageId>, Result<(), StoreError>) {
+    let stage = match stage.map_or_else(|| store.stage(), Ok) {
+        Ok(stage) => stage,
+        Err(error) => return (None, Err(error)),
+    };
+    let mut outcome = store.stage_append(stage, data);
+    if outcome.is_ok() && is_last {
+        outcome = store.stage_finish(stage);
+    }
+    (Some(stage), outcome)
+}

@@ -1,0 +1,247 @@
+//! Other processes, reload and shutdown.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rmail_proto::{AccountId, Instant, Now};
+use rmail_store::{PeerNews, StoreError};
+
+use super::{Done, Job, Node, NodeAction, NodeTimer, directory::Lookup};
+use crate::{
+    config::Config,
+    limits,
+    session::{SessionEvent, SessionId},
+};
+
+/// The other processes on the same `mail_root`.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    sockets: Vec<PathBuf>,
+}
+
+/// The server is going down.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    is_stopped: bool,
+}
+
+/// What one process tells another: where to look. Losing one is harmless.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hint {
+    /// The mail of an account has changed.
+    Account(AccountId),
+    /// An account was made, changed or deleted.
+    Directory,
+}
+
+impl Hint {
+    /// As it is sent.
+    pub fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Account(account) => format!("account {}", account.0).into_bytes(),
+            Self::Directory => b"directory".to_vec(),
+        }
+    }
+
+    /// `None` when it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        match text.split_once(' ') {
+            Some(("account", id)) => Some(Self::Account(AccountId(id.parse().ok()?))),
+            None if text == "directory" => Some(Self::Directory),
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn send_hint(&mut self, hint: &Hint) {
+        for socket in &self.peers.sockets {
+            self.actions.push_back(NodeAction::SendDatagram {
+                to: socket.clone(),
+                bytes: hint.to_bytes(),
+            });
+        }
+    }
+
+    pub(super) fn handle_hint(&mut self, now: Now, bytes: &[u8]) {
+        match Hint::from_bytes(bytes) {
+            Some(Hint::Account(account)) => self.refresh_all(Some(account)),
+            Some(Hint::Directory) => {
+                self.directory.forget();
+                self.look_at_peers_now(now);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn look_at_peers(&mut self, now: Now) {
+        self.look_at_peers_now(now);
+        self.set_timer(now.at + limits::PEERS_INTERVAL, NodeTimer::Peers);
+    }
+
+    /// SIGHUP: what the file says now holds from now on, as far as it needs no new listeners. A
+    /// faulty file changes nothing.
+    pub fn handle_reload(&mut self) {
+        self.run(Job::Reload);
+    }
+
+    /// SIGTERM or SIGINT: no new connections; sessions end at their next boundary; what runs is
+    /// finished.
+    pub fn handle_stop(&mut self, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
+        tracing::info!(sessions = self.sessions.len(), "stopping");
+        self.stopping = Some(Stopping { is_stopped: false });
+        self.actions.push_back(NodeAction::StopListening);
+        let grace_until = now.at + limits::STOP_GRACE;
+        self.set_timer(grace_until, NodeTimer::Grace);
+        self.tell_all(grace_until);
+        self.check_stopped(now);
+    }
+
+    pub(super) fn end_grace(&mut self) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.notify(session, SessionEvent::Abort);
+        }
+    }
+
+    pub(super) fn check_stopped(&mut self, _now: Now) {
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
+        let is_idle = self.sessions.is_empty()
+            && self.account_writes.is_empty()
+            && self.spool_writes.is_idle()
+            && self.delivery.is_idle()
+            && self.jobs.running + self.jobs.hashes_running == 0;
+        if is_idle && !stopping.is_stopped {
+            stopping.is_stopped = true;
+            tracing::info!("stopped");
+            self.actions.push_back(NodeAction::Stopped);
+        }
+    }
+
+    /// Brings home what a job did.
+    pub(super) fn handle_done(&mut self, now: Now, done: Done) {
+        match done {
+            Done::Authenticated {
+                asker,
+                protocol,
+                outcome,
+                password,
+            } => self.handle_authenticated(now, asker, protocol, outcome, &password),
+            Done::AccountFound {
+                lookup,
+                address,
+                outcome,
+            } => {
+                let account = outcome.as_ref().map(Option::as_ref);
+                match lookup {
+                    Lookup::Recipient(asker) => {
+                        if let Ok(account) = &outcome {
+                            self.directory.remember(address, account.clone().map(Arc::new));
+                        }
+                        self.reply_found(asker, account);
+                    }
+                    Lookup::Delivery(id, position) => {
+                        let account = account.map_err(Clone::clone);
+                        self.handle_recipient_found(now, id, position, account);
+                    }
+                }
+            }
+            Done::Answer { asker, reply } => self.reply_imap(asker, reply),
+            Done::Selected {
+                asker,
+                account,
+                name,
+                read_only,
+                commits,
+                outcome,
+            } => {
+                let (who, what) = ((asker, account), (name, read_only));
+                self.handle_loaded(now, who, what, commits, outcome);
+            }
+            Done::Changes {
+                account,
+                mailbox,
+                outcome,
+            } => self.handle_changes(account, mailbox, outcome),
+            Done::AccountWritten {
+                account,
+                batch,
+                origins,
+                watched,
+                outcome,
+            } => self.handle_account_written(now, account, batch, origins, &watched, outcome),
+            Done::SpoolWritten {
+                batch,
+                origins,
+                outcome,
+            } => self.handle_spool_written(now, batch, origins, outcome),
+            Done::Staged {
+                session,
+                upload,
+                stage,
+                outcome,
+            } => self.handle_staged(now, (session, upload), stage, outcome),
+            Done::StageDropped => {}
+            Done::Peers {
+                outcome,
+                directory_version,
+            } => self.handle_peers(now, outcome, directory_version),
+            Done::SpoolDue(outcome) => self.handle_spool_due(now, outcome),
+            Done::Reloaded(outcome) => self.handle_reloaded(outcome),
+        }
+    }
+
+    fn tell_all(&mut self, grace_until: Instant) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.notify(session, SessionEvent::Shutdown { grace_until });
+        }
+    }
+
+    fn look_at_peers_now(&mut self, _now: Now) {
+        self.run(Job::LookAtPeers);
+    }
+
+    fn handle_peers(
+        &mut self,
+        now: Now,
+        outcome: Result<PeerNews, StoreError>,
+        directory_version: Result<u64, StoreError>,
+    ) {
+        if let Ok(version) = directory_version {
+            self.directory.handle_version(version);
+        }
+        match outcome {
+            Ok(news) => {
+                self.peers.sockets = news.sockets;
+                if news.changed {
+                    self.refresh_all(None);
+                }
+                if news.changed || news.died {
+                    self.claim_spooled(now);
+                }
+            }
+            Err(error) => tracing::error!(%error, "other processes can't be seen"),
+        }
+    }
+
+    fn handle_reloaded(&mut self, outcome: Result<Box<Config>, String>) {
+        match outcome {
+            Ok(config) => {
+                tracing::info!("configuration read again");
+                self.actions
+                    .push_back(NodeAction::SetLogLevel(config.log_level));
+                self.directory.forget();
+                self.config = Arc::from(config);
+            }
+            Err(faults) => {
+                tracing::error!("the configuration is faulty and changes nothing: {faults}");
+            }
+        }
+    }
+}

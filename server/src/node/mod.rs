@@ -1,0 +1,300 @@
+//! What all sessions of a process share: admission, accounts, open mailboxes, group commit,
+//! delivery, hints to other processes, reload and shutdown.
+//!
+//! [`Node`] is sans-IO like the machines. `handle_*` in; after each of them the driver drains
+//! [`Node::poll_action`]; [`Node::handle_timeout`] is due at [`Node::poll_timeout`]. Whatever
+//! blocks leaves as a [`Job`] and comes back with [`Node::handle_job_done`]; what memory can
+//! answer is answered without one.
+
+mod admission;
+mod authentication;
+mod delivery;
+mod directory;
+mod imap;
+mod jobs;
+mod lifecycle;
+mod mailboxes;
+mod smtp;
+mod uploads;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, UploadId};
+use rmail_store::StageId;
+
+pub use admission::{Admission, ListenerKind, ListenerSpec};
+pub use jobs::{Done, Job, World};
+
+use crate::{
+    config::{Config, LogLevel},
+    credentials::PasswordCache,
+    session::{Call, Reply, Request, SessionEvent, SessionId},
+    tls::ServerTls,
+};
+
+/// What a node wants done, in order.
+#[derive(Debug)]
+pub enum NodeAction {
+    /// Run this where it may block; [`Node::handle_job_done`] is owed.
+    RunJob(Job),
+    /// Hand this to the session, if it still lives.
+    Notify(SessionId, SessionEvent),
+    /// Send a datagram to a Unix socket; losing it is harmless.
+    SendDatagram {
+        /// The socket.
+        to: PathBuf,
+        /// Its content.
+        bytes: Vec<u8>,
+    },
+    /// Log at this level from now on.
+    SetLogLevel(LogLevel),
+    /// Accept no more connections.
+    StopListening,
+    /// Everything that was begun is finished: end the process.
+    Stopped,
+}
+
+/// What a node is made with.
+#[derive(Debug)]
+pub struct NodeSetup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The certificate.
+    pub tls: Arc<ServerTls>,
+    /// Fresh randomness of the operating system: seeds of sessions.
+    pub seed: u64,
+    /// Fresh randomness of the operating system: the key of remembered passwords.
+    pub cache_key: [u8; 32],
+    /// How many password hashes may be computed at once: twice the number of processors.
+    pub hashes_running_max: usize,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Node {
+    config: Arc<Config>,
+    tls: Arc<ServerTls>,
+    entropy: Entropy,
+    actions: VecDeque<NodeAction>,
+    jobs: JobQueues,
+    sessions: BTreeMap<SessionId, SessionEntry>,
+    sessions_begun: u64,
+    directory: directory::Directory,
+    passwords: PasswordCache,
+    uploads: BTreeMap<(SessionId, UploadId), uploads::Upload>,
+    mailboxes: mailboxes::OpenMailboxes,
+    account_writes: BTreeMap<AccountId, writes::AccountQueue>,
+    spool_writes: writes::SpoolQueue,
+    delivery: delivery::Delivery,
+    peers: lifecycle::Peers,
+    timers: BTreeMap<(Instant, u64), NodeTimer>,
+    timers_set: u64,
+    stopping: Option<lifecycle::Stopping>,
+}
+
+/// What the node knows of a session.
+#[derive(Debug)]
+struct SessionEntry {
+    kind: ListenerKind,
+    account: Option<AccountId>,
+    selected: Option<SelectedMailbox>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct SelectedMailbox {
+    mailbox: MailboxId,
+    read_only: bool,
+}
+
+/// Who asked, and where the reply goes.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Asker {
+    session: SessionId,
+    call: CallId,
+}
+
+/// When to do what.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum NodeTimer {
+    /// When to try an account's writes again that found the database busy.
+    RetryAccount(AccountId),
+    /// When to try the spool's writes again.
+    RetrySpool,
+    /// When to look at what other processes did.
+    Peers,
+    /// When to look for spooled messages that nobody has claimed.
+    Claim,
+    /// When sessions that outlive a shutdown are ended.
+    Grace,
+}
+
+/// Jobs that wait for a thread, and how many have one.
+#[derive(Debug)]
+struct JobQueues {
+    waiting: VecDeque<Job>,
+    running: usize,
+    hashes_waiting: VecDeque<Job>,
+    hashes_running: usize,
+    hashes_running_max: usize,
+}
+
+impl Node {
+    /// A node that has not begun: see [`handle_start`](Self::handle_start).
+    pub fn new(setup: NodeSetup) -> Self {
+        Self {
+            config: setup.config,
+            tls: setup.tls,
+            entropy: Entropy::new(setup.seed),
+            actions: VecDeque::new(),
+            jobs: JobQueues {
+                waiting: VecDeque::new(),
+                running: 0,
+                hashes_waiting: VecDeque::new(),
+                hashes_running: 0,
+                hashes_running_max: setup.hashes_running_max,
+            },
+            sessions: BTreeMap::new(),
+            sessions_begun: 0,
+            directory: directory::Directory::default(),
+            passwords: PasswordCache::new(setup.cache_key),
+            uploads: BTreeMap::new(),
+            mailboxes: mailboxes::OpenMailboxes::default(),
+            account_writes: BTreeMap::new(),
+            spool_writes: writes::SpoolQueue::default(),
+            delivery: delivery::Delivery::default(),
+            peers: lifecycle::Peers::default(),
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            stopping: None,
+        }
+    }
+
+    /// The process is up: looks for mail that an earlier one left in the spool.
+    pub fn handle_start(&mut self, now: Now) {
+        self.set_timer(now.at, NodeTimer::Claim);
+        self.set_timer(now.at, NodeTimer::Peers);
+        self.handle_timeout(now);
+    }
+
+    /// Takes what a session asks.
+    pub fn handle_request(&mut self, now: Now, session: SessionId, request: Request) {
+        match request {
+            Request::Call(call_id, call) => {
+                let asker = Asker {
+                    session,
+                    call: call_id,
+                };
+                match call {
+                    Call::Smtp(call, summary) => self.handle_smtp(now, asker, call, summary),
+                    Call::Imap(call, summary) => self.handle_imap(now, asker, call, summary),
+                }
+            }
+            // Replies to calls that nobody waits for are ignored by the machines.
+            Request::Cancel(_) => {}
+        }
+    }
+
+    /// The session is over and its stream is dropped.
+    pub fn handle_session_over(&mut self, now: Now, session: SessionId) {
+        if let Some(entry) = self.sessions.remove(&session) {
+            self.close_selected(session, &entry);
+            self.discard_uploads(session);
+        }
+        self.check_stopped(now);
+    }
+
+    /// A job is done.
+    pub fn handle_job_done(&mut self, now: Now, done: Done) {
+        if done.is_hash() {
+            self.jobs.hashes_running -= 1;
+        } else {
+            self.jobs.running -= 1;
+        }
+        self.handle_done(now, done);
+        self.start_jobs();
+        self.check_stopped(now);
+    }
+
+    /// A datagram from another process on the same `mail_root`.
+    pub fn handle_datagram(&mut self, now: Now, bytes: &[u8]) {
+        self.handle_hint(now, bytes);
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > now.at {
+                break;
+            }
+            match entry.remove() {
+                NodeTimer::RetryAccount(account) => self.retry_account(now, account),
+                NodeTimer::RetrySpool => self.retry_spool(now),
+                NodeTimer::Peers => self.look_at_peers(now),
+                NodeTimer::Claim => self.claim_spooled(now),
+                NodeTimer::Grace => self.end_grace(),
+            }
+        }
+        self.check_stopped(now);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.keys().next().map(|&(at, _)| at)
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<NodeAction> {
+        self.actions.pop_front()
+    }
+
+    fn set_timer(&mut self, at: Instant, timer: NodeTimer) {
+        self.timers_set += 1;
+        self.timers.insert((at, self.timers_set), timer);
+    }
+
+    fn run(&mut self, job: Job) {
+        if job.is_hash() {
+            self.jobs.hashes_waiting.push_back(job);
+        } else {
+            self.jobs.waiting.push_back(job);
+        }
+        self.start_jobs();
+    }
+
+    fn start_jobs(&mut self) {
+        while self.jobs.running < crate::limits::JOBS_RUNNING {
+            let Some(job) = self.jobs.waiting.pop_front() else {
+                break;
+            };
+            self.jobs.running += 1;
+            self.actions.push_back(NodeAction::RunJob(job));
+        }
+        while self.jobs.hashes_running < self.jobs.hashes_running_max {
+            let Some(job) = self.jobs.hashes_waiting.pop_front() else {
+                break;
+            };
+            self.jobs.hashes_running += 1;
+            self.actions.push_back(NodeAction::RunJob(job));
+        }
+    }
+
+    fn reply(&mut self, asker: Asker, reply: Reply) {
+        let event = SessionEvent::Reply(asker.call, reply);
+        self.notify(asker.session, event);
+    }
+
+    fn notify(&mut self, session: SessionId, event: SessionEvent) {
+        if self.sessions.contains_key(&session) {
+            self.actions.push_back(NodeAction::Notify(session, event));
+        }
+    }
+
+    fn drop_stage(&mut self, stage: StageId) {
+        self.run(Job::DropStage(stage));
+    }
+}

@@ -1,0 +1,247 @@
+//! Messages on their way in: small ones in memory, large ones piece by piece into a staged file.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use rmail_proto::{Now, UploadId, imap, mime::Summary, smtp, smtp::Envelope};
+use rmail_store::{Content, StageId, StoreError};
+
+use super::{Asker, Job, Node};
+use crate::session::SessionId;
+
+/// An upload.
+#[derive(Debug)]
+pub(super) enum Upload {
+    /// All of it is here, and waits for the command that uses it.
+    Complete {
+        content: Content,
+        summary: Arc<Summary>,
+    },
+    /// Pieces go into a staged file, one after the other.
+    Staging(Staging),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    stage: Option<StageId>,
+    /// The first one is with a job when `is_busy`.
+    pieces: VecDeque<(Asker, Piece)>,
+    is_busy: bool,
+    failure: Option<StoreError>,
+    is_discarded: bool,
+}
+
+/// A piece of an upload.
+#[derive(Debug)]
+pub(super) struct Piece {
+    data: Bytes,
+    end: Option<End>,
+}
+
+/// What comes with the last piece.
+#[derive(Debug)]
+struct End {
+    summary: Arc<Summary>,
+    envelope: Option<Box<Envelope>>,
+}
+
+impl Piece {
+    pub(super) fn more(data: Bytes) -> Self {
+        Self { data, end: None }
+    }
+
+    pub(super) fn last(
+        data: Bytes,
+        summary: Arc<Summary>,
+        envelope: Option<Box<Envelope>>,
+    ) -> Self {
+        Self {
+            data,
+            end: Some(End { summary, envelope }),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn handle_piece(&mut self, now: Now, asker: Asker, upload: UploadId, piece: Piece) {
+        let key = (asker.session, upload);
+        if !self.uploads.contains_key(&key)
+            && let Some(end) = piece.end
+        {
+            // It fits one piece: no file.
+            return self.complete(now, asker, upload, Content::Inline(piece.data), end);
+        }
+        let entry = self.uploads.entry(key);
+        let upload_state = entry.or_insert_with(|| Upload::Staging(Staging::default()));
+        let Upload::Staging(staging) = upload_state else {
+            unreachable!("a machine never reuses the id of an upload");
+        };
+        staging.pieces.push_back((asker, piece));
+        self.stage_next(now, key);
+    }
+
+    pub(super) fn handle_staged(
+        &mut self,
+        now: Now,
+        key: (SessionId, UploadId),
+        stage: Option<StageId>,
+        outcome: Result<(), StoreError>,
+    ) {
+        let Some(Upload::Staging(staging)) = self.uploads.get_mut(&key) else {
+            unreachable!("an upload stays until its job is done");
+        };
+        staging.is_busy = false;
+        staging.stage = stage;
+        staging.failure = outcome.err();
+        let piece = staging.pieces.pop_front();
+        if staging.is_discarded {
+            self.uploads.remove(&key);
+            if let Some(stage) = stage {
+                self.drop_stage(stage);
+            }
+            return;
+        }
+        let (asker, piece) = piece.expect("the job's piece is the first");
+        match (&staging.failure, piece.end) {
+            (Some(error), _) => {
+                let error = error.clone();
+                self.refuse_piece(asker, &error);
+            }
+            (None, None) => self.take_piece(asker),
+            (None, Some(end)) => {
+                self.uploads.remove(&key);
+                let stage = stage.expect("a piece was written to it");
+                let content = Content::Staged(stage);
+                return self.complete(now, asker, key.1, content, end);
+            }
+        }
+        self.stage_next(now, key);
+    }
+
+    /// Takes a complete upload for the command that uses it.
+    pub(super) fn take_upload(
+        &mut self,
+        session: SessionId,
+        upload: UploadId,
+    ) -> Option<(Content, Arc<Summary>)> {
+        match self.uploads.remove(&(session, upload)) {
+            Some(Upload::Complete { content, summary }) => Some((content, summary)),
+            Some(staging @ Upload::Staging(_)) => {
+                self.uploads.insert((session, upload), staging);
+                None
+            }
+            None => None,
+        }
+    }
+
+    pub(super) fn discard_upload(&mut self, session: SessionId, upload: UploadId) {
+        let key = (session, upload);
+        match self.uploads.get_mut(&key) {
+            Some(Upload::Staging(staging)) if staging.is_busy => {
+                staging.is_discarded = true;
+                staging.pieces.truncate(1);
+            }
+            Some(Upload::Staging(staging)) => {
+                let stage = staging.stage;
+                self.uploads.remove(&key);
+                if let Some(stage) = stage {
+                    self.drop_stage(stage);
+                }
+            }
+            Some(Upload::Complete { content, .. }) => {
+                let content = content.clone();
+                self.uploads.remove(&key);
+                self.drop_content(&content);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn discard_uploads(&mut self, session: SessionId) {
+        let first = (session, UploadId(0));
+        let last = (session, UploadId(u64::MAX));
+        let uploads = self.uploads.range(first..=last);
+        let uploads: Vec<UploadId> = uploads.map(|(&(_, upload), _)| upload).collect();
+        for upload in uploads {
+            self.discard_upload(session, upload);
+        }
+    }
+
+    /// The content has found its place, or none.
+    pub(super) fn drop_content(&mut self, content: &Content) {
+        match content {
+            Content::Staged(stage) => self.drop_stage(*stage),
+            Content::Inline(_) | Content::Spooled(_) => {}
+        }
+    }
+
+    fn stage_next(&mut self, now: Now, key: (SessionId, UploadId)) {
+        let Some(Upload::Staging(staging)) = self.uploads.get_mut(&key) else {
+            return;
+        };
+        if staging.is_busy {
+            return;
+        }
+        if let Some(error) = staging.failure.clone() {
+            // What follows a failure is refused as well; the last piece ends the upload.
+            let pieces = std::mem::take(&mut staging.pieces);
+            let has_ended = pieces.iter().any(|(_, piece)| piece.end.is_some());
+            for (asker, _) in pieces {
+                self.refuse_piece(asker, &error);
+            }
+            if has_ended {
+                self.discard_upload(key.0, key.1);
+            }
+            return;
+        }
+        let Some((_, piece)) = staging.pieces.front() else {
+            return;
+        };
+        staging.is_busy = true;
+        let job = Job::Stage {
+            session: key.0,
+            upload: key.1,
+            stage: staging.stage,
+            data: piece.data.clone(),
+            is_last: piece.end.is_some(),
+        };
+        let _ = now;
+        self.run(job);
+    }
+
+    fn complete(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        upload: UploadId,
+        content: Content,
+        end: End,
+    ) {
+        let summary = end.summary;
+        match end.envelope {
+            Some(envelope) => self.accept(now, asker, *envelope, summary, content),
+            None => {
+                let complete = Upload::Complete { content, summary };
+                self.uploads.insert((asker.session, upload), complete);
+                self.take_piece(asker);
+            }
+        }
+    }
+
+    fn take_piece(&mut self, asker: Asker) {
+        if self.is_imap(asker.session) {
+            self.reply_imap(asker, imap::Reply::Done);
+        } else {
+            self.reply_smtp(asker, smtp::Reply::ChunkTaken);
+        }
+    }
+
+    fn refuse_piece(&mut self, asker: Asker, error: &StoreError) {
+        if self.is_imap(asker.session) {
+            self.reply_imap(asker, imap::Reply::No(super::imap::no_from(error)));
+        } else {
+            let refusal = super::smtp::refusal_from(error);
+            self.reply_smtp(asker, smtp::Reply::Refused(refusal));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The machines that a session can own, behind one face.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rmail_proto::{
+    Action, CallId, Connection, Event, Now, Timeout, UploadId, imap, mime::Summary, smtp,
+};
+
+/// A machine of any protocol.
+#[derive(Debug)]
+pub enum Machine {
+    /// SMTP.
+    Smtp(Box<smtp::Server>),
+    /// IMAP.
+    Imap(Box<imap::Server>),
+}
+
+/// A call of any machine. With the last piece of an upload comes its summary.
+#[derive(Debug)]
+pub enum Call {
+    /// SMTP's.
+    Smtp(smtp::Call, Option<Arc<Summary>>),
+    /// IMAP's.
+    Imap(imap::Call, Option<Arc<Summary>>),
+}
+
+/// A reply to a [`Call`] of the same protocol.
+#[derive(Debug)]
+pub enum Reply {
+    /// SMTP's.
+    Smtp(smtp::Reply),
+    /// IMAP's.
+    Imap(imap::Reply),
+}
+
+/// A piece of an upload.
+pub(super) struct Piece<'a> {
+    pub(super) upload: UploadId,
+    pub(super) data: &'a Bytes,
+    pub(super) is_last: bool,
+}
+
+impl Machine {
+    pub(super) fn handle_input(&mut self, now: Now, input: &[u8]) -> usize {
+        match self {
+            Self::Smtp(machine) => machine.handle_input(now, input),
+            Self::Imap(machine) => machine.handle_input(now, input),
+        }
+    }
+
+    /// Takes an event that is no reply.
+    pub(super) fn handle_event(&mut self, now: Now, event: Event<std::convert::Infallible>) {
+        match self {
+            Self::Smtp(machine) => machine.handle_event(now, without_reply(event)),
+            Self::Imap(machine) => machine.handle_event(now, without_reply(event)),
+        }
+    }
+
+    pub(super) fn handle_reply(&mut self, now: Now, id: CallId, reply: Reply) {
+        match (self, reply) {
+            (Self::Smtp(machine), Reply::Smtp(reply)) => {
+                machine.handle_event(now, Event::Reply(id, reply));
+            }
+            (Self::Imap(machine), Reply::Imap(reply)) => {
+                machine.handle_event(now, Event::Reply(id, reply));
+            }
+            (Self::Smtp(_), Reply::Imap(_)) | (Self::Imap(_), Reply::Smtp(_)) => {
+                unreachable!("the node answers in the protocol it was asked in")
+            }
+        }
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action<Call>> {
+        match self {
+            Self::Smtp(machine) => machine
+                .poll_action()
+                .map(|action| map_call(action, |call| Call::Smtp(call, None))),
+            Self::Imap(machine) => machine
+                .poll_action()
+                .map(|action| map_call(action, |call| Call::Imap(call, None))),
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timeout> {
+        match self {
+            Self::Smtp(machine) => machine.poll_timeout(),
+            Self::Imap(machine) => machine.poll_timeout(),
+        }
+    }
+}
+
+impl Call {
+    /// The piece of an upload that the call carries.
+    pub(super) fn upload(&self) -> Option<Piece<'_>> {
+        match self {
+            Self::Smtp(smtp::Call::Chunk { upload, data }, _) => Some(Piece {
+                upload: *upload,
+                data,
+                is_last: false,
+            }),
+            Self::Smtp(smtp::Call::Message { upload, data, .. }, _) => Some(Piece {
+                upload: *upload,
+                data,
+                is_last: true,
+            }),
+            Self::Imap(imap::Call::Chunk { upload, data, last }, _) => Some(Piece {
+                upload: *upload,
+                data,
+                is_last: *last,
+            }),
+            Self::Smtp(..) | Self::Imap(..) => None,
+        }
+    }
+
+    /// The upload that the call gives up.
+    pub(super) fn discarded_upload(&self) -> Option<UploadId> {
+        match self {
+            Self::Smtp(smtp::Call::Discard { upload }, _)
+            | Self::Imap(imap::Call::Discard { upload }, _) => Some(*upload),
+            Self::Smtp(..) | Self::Imap(..) => None,
+        }
+    }
+
+    pub(super) fn set_summary(&mut self, found: Option<Arc<Summary>>) {
+        match self {
+            Self::Smtp(_, summary) | Self::Imap(_, summary) => *summary = found,
+        }
+    }
+}
+
+fn map_call<A, B>(action: Action<A>, map: impl FnOnce(A) -> B) -> Action<B> {
+    match action {
+        Action::Send(bytes) => Action::Send(bytes),
+        Action::Call(id, call) => Action::Call(id, map(call)),
+        Action::Cancel(id) => Action::Cancel(id),
+        Action::StartTls => Action::StartTls,
+        Action::Close(close) => Action::Close(close),
+    }
+}
+
+fn without_reply<R>(event: Event<std::convert::Infallible>) -> Event<R> {
+    match event {
+        Event::TlsEstablished(info) => Event::TlsEstablished(info),
+        Event::Reply(_, never) => match never {},
+        Event::Notice(notice) => Event::Notice(notice),
+        Event::Sent(bytes) => Event::Sent(bytes),
+        Event::Timeout => Event::Timeout,
+        Event::PeerClosed => Event::PeerClosed,
+        Event::Shutdown { grace_until } => Event::Shutdown { grace_until },
+    }
+}
