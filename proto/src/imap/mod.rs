@@ -3,6 +3,7 @@
 mod call;
 mod search;
 mod snapshot;
+pub mod wire;
 
 pub use call::{
     Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
