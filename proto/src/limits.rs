@@ -70,3 +70,33 @@ pub const SNAPSHOT_CHUNK_MESSAGES: usize = 512;
 
 /// Keywords of one mailbox that FLAGS and PERMANENTFLAGS name. There may be more.
 pub const MAILBOX_KEYWORDS_SHOWN: usize = 256;
+
+/// Longest IMAP command in bytes, CRLF and literals included, APPEND's messages not.
+pub const IMAP_COMMAND_BYTES: usize = 64 * 1024;
+
+/// Longest IMAP tag in bytes.
+pub const IMAP_TAG_BYTES: usize = 128;
+
+/// Ranges of one set of message numbers or UIDs in a command.
+pub const IMAP_SET_RANGES: usize = 8 * 1024;
+
+/// Items of one FETCH.
+pub const IMAP_FETCH_ITEMS: usize = 256;
+
+/// Part numbers of one body section.
+pub const IMAP_SECTION_DEPTH: usize = 64;
+
+/// Depth to which the keys of a SEARCH nest.
+pub const IMAP_SEARCH_DEPTH: usize = 100;
+
+/// Keys of one SEARCH.
+pub const IMAP_SEARCH_KEYS: usize = 1024;
+
+/// Patterns of one LIST.
+pub const IMAP_LIST_PATTERNS: usize = 64;
+
+/// Longest mailbox name or pattern in a command, in bytes as sent.
+pub const IMAP_MAILBOX_NAME_BYTES: usize = 1024;
+
+/// Pairs of one ID command (RFC 2971 §3.3 asks for 30 at most).
+pub const IMAP_ID_PAIRS: usize = 30;

@@ -6,6 +6,7 @@ mod search;
 mod snapshot;
 mod uid_set;
 mod view;
+pub mod wire;
 
 pub use call::{
     Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
