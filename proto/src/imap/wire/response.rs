@@ -13,7 +13,7 @@ use crate::{
 const QUOTED_BYTES_MAX: usize = 1000;
 
 /// The charsets that a `BADCHARSET` names.
-const CHARSETS: &str = "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ISO-2022-JP \
+pub(super) const CHARSETS: &str = "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ISO-2022-JP \
                         SHIFT_JIS EUC-JP EUC-KR GB18030 BIG5";
 
 /// The condition of a status response (RFC 3501 §7.1).
@@ -110,12 +110,17 @@ pub fn write_status(
         Condition::PreAuth => "PREAUTH",
         Condition::Bye => "BYE",
     };
-    write_text(out, format_args!("{} {condition} ", tag.map_or("*", Tag::as_str)));
+    write_text(
+        out,
+        format_args!("{} {condition} ", tag.map_or("*", Tag::as_str)),
+    );
     if let Some(code) = code {
         write_code(out, &code);
     }
     let printable = |byte: u8| (b' '..=b'~').contains(&byte);
-    let text = text.bytes().map(|byte| if printable(byte) { byte } else { b' ' });
+    let text = text
+        .bytes()
+        .map(|byte| if printable(byte) { byte } else { b' ' });
     out.extend(text);
     out.extend_from_slice(b"\r\n");
 }
@@ -135,13 +140,23 @@ pub fn write_fault(out: &mut Vec<u8>, fault: &Fault) {
     };
     let code = code.map(ResponseCode::Other);
     // An untagged NO is a warning and answers nothing (RFC 3501 §7.1.2).
-    let condition = if fault.tag.is_some() { condition } else { Condition::Bad };
+    let condition = if fault.tag.is_some() {
+        condition
+    } else {
+        Condition::Bad
+    };
     write_status(out, fault.tag.as_ref(), condition, code, fault.text);
 }
 
 /// A tagged NO with the code that belongs to it.
 pub fn write_no(out: &mut Vec<u8>, tag: &Tag, no: &No) {
-    write_status(out, Some(tag), Condition::No, Some(ResponseCode::No(no.code)), &no.text);
+    write_status(
+        out,
+        Some(tag),
+        Condition::No,
+        Some(ResponseCode::No(no.code)),
+        &no.text,
+    );
 }
 
 /// `+ text`: go on (RFC 3501 §7.5).
@@ -173,7 +188,11 @@ pub fn write_id(out: &mut Vec<u8>, parameters: &[(&str, &str)]) {
         out.push(b' ');
         write_string(out, value.as_bytes());
     }
-    let end: &[u8] = if parameters.is_empty() { b"NIL\r\n" } else { b")\r\n" };
+    let end: &[u8] = if parameters.is_empty() {
+        b"NIL\r\n"
+    } else {
+        b")\r\n"
+    };
     out.extend_from_slice(end);
 }
 
@@ -204,7 +223,11 @@ pub fn write_vanished(out: &mut Vec<u8>, earlier: bool, uids: &[RangeInclusive<u
     if uids.is_empty() {
         return;
     }
-    out.extend_from_slice(if earlier { b"* VANISHED (EARLIER) " } else { b"* VANISHED " });
+    out.extend_from_slice(if earlier {
+        b"* VANISHED (EARLIER) "
+    } else {
+        b"* VANISHED "
+    });
     write_ranges(out, uids);
     out.extend_from_slice(b"\r\n");
 }
@@ -308,7 +331,10 @@ pub fn write_esearch(
         }
     }
     if returns.count {
-        let count: u64 = found.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum();
+        let count: u64 = found
+            .iter()
+            .map(|range| u64::from(range.end() - range.start()) + 1)
+            .sum();
         write_text(out, format_args!(" COUNT {count}"));
     }
     if let Some(ModSeq(modseq)) = modseq {
@@ -318,16 +344,15 @@ pub fn write_esearch(
 }
 
 /// `(\Answered \Seen Keyword)`, with `\Recent` when `recent` is set.
-pub fn write_flag_list(
-    out: &mut Vec<u8>,
-    system: SystemFlags,
-    keywords: &Keywords,
-    recent: bool,
-) {
+pub fn write_flag_list(out: &mut Vec<u8>, system: SystemFlags, keywords: &Keywords, recent: bool) {
     let names = SystemFlags::NAMED.iter();
-    let names = names.filter(|(flag, _)| system.contains(*flag)).map(|&(_, name)| name);
+    let names = names
+        .filter(|(flag, _)| system.contains(*flag))
+        .map(|&(_, name)| name);
     let recent = recent.then_some("\\Recent");
-    let names = names.chain(recent).chain(keywords.iter().map(crate::Keyword::as_str));
+    let names = names
+        .chain(recent)
+        .chain(keywords.iter().map(crate::Keyword::as_str));
     out.push(b'(');
     for (index, name) in names.enumerate() {
         if index > 0 {
@@ -369,7 +394,9 @@ pub fn write_uids(out: &mut Vec<u8>, uids: &[Uid]) {
 pub fn write_astring(out: &mut Vec<u8>, value: &[u8]) {
     let bare = !value.is_empty()
         && value.len() <= QUOTED_BYTES_MAX
-        && value.iter().all(|&byte| super::cursor::is_astring_char(byte))
+        && value
+            .iter()
+            .all(|&byte| super::cursor::is_astring_char(byte))
         && !value.eq_ignore_ascii_case(b"NIL");
     if bare {
         out.extend_from_slice(value);
@@ -381,7 +408,9 @@ pub fn write_astring(out: &mut Vec<u8>, value: &[u8]) {
 /// A quoted string where that is allowed and not too long, else a literal.
 pub fn write_string(out: &mut Vec<u8>, value: &[u8]) {
     let quotable = value.len() <= QUOTED_BYTES_MAX
-        && value.iter().all(|&byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0));
+        && value
+            .iter()
+            .all(|&byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0));
     if !quotable {
         write_literal_start(out, value.len() as u64);
         out.extend_from_slice(value);
@@ -488,7 +517,11 @@ fn write_code(out: &mut Vec<u8>, code: &ResponseCode<'_>) {
         ResponseCode::Capability(names) => {
             write_text(out, format_args!("CAPABILITY {}", names.join(" ")));
         }
-        ResponseCode::PermanentFlags { system, keywords, new_keywords } => {
+        ResponseCode::PermanentFlags {
+            system,
+            keywords,
+            new_keywords,
+        } => {
             out.extend_from_slice(b"PERMANENTFLAGS ");
             write_flag_list(out, *system, keywords, false);
             if *new_keywords {
