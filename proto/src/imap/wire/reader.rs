@@ -189,8 +189,11 @@ impl CommandReader {
 
     /// After [`append_literal_done`](Self::append_literal_done): the rest of the APPEND is
     /// refused, with an answer that is the caller's to send. It ends with [`Progress::Skipped`].
-    pub fn skip_command(&mut self) {
-        self.start_discarding(Discard::Refused);
+    /// At any other time it does nothing.
+    pub fn skip_append(&mut self) {
+        if self.append.is_some() && matches!(self.state, State::Line) {
+            self.start_discarding(Discard::Refused);
+        }
     }
 
     /// Whether the next byte starts a command.

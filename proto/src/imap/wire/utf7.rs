@@ -121,7 +121,7 @@ mod tests {
             ("~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
             ("Entwürfe", "Entw&APw-rfe"),
             ("Tom & Jerry", "Tom &- Jerry"),
-            ("📬", "&2D3crA-"),
+            ("📬", "&2D3c7A-"),
             ("a\u{7f}\tb", "a&AH8ACQ-b"),
             ("", ""),
         ] {
