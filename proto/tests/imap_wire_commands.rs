@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use rmail_proto::{
+    Keyword, Keywords,
     imap::wire::{
         Command, CommandBody, CommandReader, Fault, FaultKind, FetchItem, MessageSet, Progress,
         SearchContext, SearchCriteria, SequenceNumber, SequenceSet,
@@ -280,6 +281,19 @@ fn store_with_its_modes() {
     ] {
         assert_eq!(fault(text), FaultKind::Bad, "{text}");
     }
+}
+
+#[test]
+fn keywords_are_bounded_in_number_and_length() {
+    let store = |count: usize| {
+        let keywords: Vec<String> = (0..count).map(|number| format!("k{number}")).collect();
+        format!("STORE 1 FLAGS ({})", keywords.join(" "))
+    };
+    parse(&store(Keywords::COUNT_MAX));
+    assert_eq!(fault(&store(Keywords::COUNT_MAX + 1)), FaultKind::Bad);
+    let keyword = "k".repeat(Keyword::BYTES_MAX);
+    parse(&format!("STORE 1 FLAGS {keyword}"));
+    assert_eq!(fault(&format!("STORE 1 FLAGS {keyword}k")), FaultKind::Bad);
 }
 
 #[test]
@@ -677,7 +691,9 @@ proptest! {
     }
 
     #[test]
-    fn resolved_sets_hold_what_their_ranges_hold((_, set) in set(), largest in 0u32..50, probe in 1u32..60) {
+    fn resolved_sets_hold_what_their_ranges_hold(
+        (_, set) in set(), largest in 0u32..50, probe in 1u32..60,
+    ) {
         let resolved = set.resolve(largest);
         let expected = set.0.iter().any(|&(first, last)| {
             let number = |end| match end {

@@ -382,7 +382,8 @@ proptest! {
         refuse: bool,
     ) {
         let whole = read_with(&[&input], refuse);
-        let mut splits: Vec<usize> = splits.iter().map(|split| split.index(input.len() + 1)).collect();
+        let splits = splits.iter().map(|split| split.index(input.len() + 1));
+        let mut splits: Vec<usize> = splits.collect();
         splits.extend([0, input.len()]);
         splits.sort_unstable();
         let pieces: Vec<&[u8]> = splits.windows(2).map(|ends| &input[ends[0]..ends[1]]).collect();

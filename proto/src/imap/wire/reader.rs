@@ -13,13 +13,14 @@ const ANNOUNCEMENT_BYTES_MAX: usize = 64;
 
 /// Gathers a command's lines and literals, and parses it once it is whole.
 ///
-/// | while                     | `handle_input`                                  | ends with                     |
-/// |---------------------------|-------------------------------------------------|-------------------------------|
-/// | in a line                 | takes bytes up to CRLF                          | whatever the line calls for   |
-/// | in a literal              | takes the literal's bytes                       | the line that follows         |
-/// | skipping a literal        | drops the literal's bytes                       | the line that follows         |
-/// | a decision is waited for  | takes nothing                                   | `accept_literal`, `refuse`    |
-/// | a message is waited for   | takes nothing: the literal is the caller's      | `append_literal_done`, `refuse` |
+/// | while               | `handle_input`             | ends with                       |
+/// |---------------------|----------------------------|---------------------------------|
+/// | in a line           | takes bytes up to CRLF     | what the line calls for         |
+/// | in a literal        | takes the literal's bytes  | the line that follows           |
+/// | skipping a literal  | drops the literal's bytes  | the line that follows           |
+/// | awaiting a decision | takes nothing              | `accept_literal`, `refuse`      |
+/// | before a message    | takes nothing: the literal | `append_literal_done`, `refuse` |
+/// |                     | is the caller's            |                                 |
 ///
 /// Lines end in CRLF. A line with a bare CR or LF, or with NUL, is a fault and is consumed up to
 /// its LF. Where a faulty or refused command announces a literal, the reader stays in step: a

@@ -13,8 +13,10 @@ use crate::{
 const QUOTED_BYTES_MAX: usize = 1000;
 
 /// The charsets that a `BADCHARSET` names.
-pub(super) const CHARSETS: &str = "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ISO-2022-JP \
-                        SHIFT_JIS EUC-JP EUC-KR GB18030 BIG5";
+pub(super) const CHARSETS: &str = concat!(
+    "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ",
+    "ISO-2022-JP SHIFT_JIS EUC-JP EUC-KR GB18030 BIG5",
+);
 
 /// The condition of a status response (RFC 3501 §7.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -92,6 +94,24 @@ pub struct ListAttributes {
     pub subscribed: bool,
     /// Its use (RFC 6154 §2)
     pub special_use: Option<SpecialUse>,
+}
+
+impl ListAttributes {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let when = |condition: bool, name| condition.then_some(name);
+        let either = |value: Option<bool>, yes, no| value.map(|value| if value { yes } else { no });
+        [
+            when(self.non_existent, "\\NonExistent"),
+            when(self.no_select, "\\Noselect"),
+            when(self.no_inferiors, "\\Noinferiors"),
+            either(self.has_children, "\\HasChildren", "\\HasNoChildren"),
+            either(self.marked, "\\Marked", "\\Unmarked"),
+            when(self.subscribed, "\\Subscribed"),
+            self.special_use.map(special_use_name),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// `tag OK [code] text`, or `* OK [code] text` without a tag. Anything in `text` that may not
@@ -478,24 +498,6 @@ fn write_list_line(
     out.extend_from_slice(b"\r\n");
 }
 
-impl ListAttributes {
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        let when = |condition: bool, name| condition.then_some(name);
-        let either = |value: Option<bool>, yes, no| value.map(|value| if value { yes } else { no });
-        [
-            when(self.non_existent, "\\NonExistent"),
-            when(self.no_select, "\\Noselect"),
-            when(self.no_inferiors, "\\Noinferiors"),
-            either(self.has_children, "\\HasChildren", "\\HasNoChildren"),
-            either(self.marked, "\\Marked", "\\Unmarked"),
-            when(self.subscribed, "\\Subscribed"),
-            self.special_use.map(special_use_name),
-        ]
-        .into_iter()
-        .flatten()
-    }
-}
-
 /// With its backslash (RFC 6154 §2).
 pub fn special_use_name(special_use: SpecialUse) -> &'static str {
     match special_use {
@@ -574,13 +576,5 @@ fn no_code_name(code: NoCode) -> &'static str {
         NoCode::Unavailable => "UNAVAILABLE",
         NoCode::InUse => "INUSE",
         NoCode::ServerBug => "SERVERBUG",
-    }
-}
-
-impl StatusItem {
-    /// Its name in capitals.
-    pub fn as_str(self) -> &'static str {
-        let named = Self::NAMED.iter().find(|(item, _)| *item == self);
-        named.expect("NAMED holds every item").1
     }
 }
