@@ -297,6 +297,12 @@ impl StatusItem {
         (Self::Size, "SIZE"),
         (Self::MailboxId, "MAILBOXID"),
     ];
+
+    /// Its name in capitals.
+    pub fn as_str(self) -> &'static str {
+        let named = Self::NAMED.iter().find(|(item, _)| *item == self);
+        named.expect("NAMED holds every item").1
+    }
 }
 
 /// What ESEARCH is to tell (RFC 4731 §3.1).

@@ -3,16 +3,19 @@
 //! [`CommandReader`] makes [`Command`]s of what a client sends, literals included, and stays in
 //! step with the client whatever it sends. The `write_` functions append responses to a buffer.
 
+mod charset;
 mod command;
 mod criteria;
 mod cursor;
 mod fetch_response;
+mod parse;
 mod pattern;
 mod reader;
 mod response;
 mod section;
 mod sequence_set;
 mod utf7;
+mod values;
 
 pub use command::{
     AppendMessage, Command, CommandBody, Fault, FaultKind, List, ListReturn, ListSelect,
@@ -21,7 +24,7 @@ pub use command::{
 pub use criteria::{SearchContext, SearchCriteria};
 pub use fetch_response::FetchResponse;
 pub use pattern::Pattern;
-pub use reader::Progress;
+pub use reader::{CommandReader, Progress, Refused};
 pub use response::{
     Condition, ListAttributes, ResponseCode, special_use_name, write_astring, write_capability,
     write_continuation, write_enabled, write_esearch, write_exists, write_expunge, write_fault,

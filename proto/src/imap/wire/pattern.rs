@@ -41,11 +41,14 @@ impl Pattern {
     /// Whether the whole name matches. Takes time proportional to the product of both lengths.
     pub fn matches(&self, name: &str) -> bool {
         let folded = match name.as_bytes() {
-            [b'I' | b'i', b'N' | b'n', b'B' | b'b', b'O' | b'o', b'X' | b'x', rest @ ..]
-                if matches!(rest.first(), None | Some(&SEPARATOR)) =>
-            {
-                "INBOX".len()
-            }
+            [
+                b'I' | b'i',
+                b'N' | b'n',
+                b'B' | b'b',
+                b'O' | b'o',
+                b'X' | b'x',
+                rest @ ..,
+            ] if matches!(rest.first(), None | Some(&SEPARATOR)) => "INBOX".len(),
             _ => 0,
         };
         // reached[i]: the first i tokens can match what was read of the name.
@@ -62,8 +65,8 @@ impl Pattern {
                     Token::Anything => next[position] = true,
                     Token::WithinLevel => next[position] |= byte != SEPARATOR,
                     Token::Byte(wanted) => {
-                        let same = wanted == byte
-                            || index < folded && wanted.eq_ignore_ascii_case(&byte);
+                        let same =
+                            wanted == byte || index < folded && wanted.eq_ignore_ascii_case(&byte);
                         next[position + 1] |= same;
                     }
                 }

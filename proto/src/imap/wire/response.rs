@@ -13,8 +13,10 @@ use crate::{
 const QUOTED_BYTES_MAX: usize = 1000;
 
 /// The charsets that a `BADCHARSET` names.
-const CHARSETS: &str = "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ISO-2022-JP \
-                        SHIFT_JIS EUC-JP EUC-KR GB18030 BIG5";
+pub(super) const CHARSETS: &str = concat!(
+    "US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ",
+    "ISO-2022-JP SHIFT_JIS EUC-JP EUC-KR GB18030 BIG5",
+);
 
 /// The condition of a status response (RFC 3501 §7.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +96,24 @@ pub struct ListAttributes {
     pub special_use: Option<SpecialUse>,
 }
 
+impl ListAttributes {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let when = |condition: bool, name| condition.then_some(name);
+        let either = |value: Option<bool>, yes, no| value.map(|value| if value { yes } else { no });
+        [
+            when(self.non_existent, "\\NonExistent"),
+            when(self.no_select, "\\Noselect"),
+            when(self.no_inferiors, "\\Noinferiors"),
+            either(self.has_children, "\\HasChildren", "\\HasNoChildren"),
+            either(self.marked, "\\Marked", "\\Unmarked"),
+            when(self.subscribed, "\\Subscribed"),
+            self.special_use.map(special_use_name),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
 /// `tag OK [code] text`, or `* OK [code] text` without a tag. Anything in `text` that may not
 /// stand in a line becomes a space.
 pub fn write_status(
@@ -110,12 +130,17 @@ pub fn write_status(
         Condition::PreAuth => "PREAUTH",
         Condition::Bye => "BYE",
     };
-    write_text(out, format_args!("{} {condition} ", tag.map_or("*", Tag::as_str)));
+    write_text(
+        out,
+        format_args!("{} {condition} ", tag.map_or("*", Tag::as_str)),
+    );
     if let Some(code) = code {
         write_code(out, &code);
     }
     let printable = |byte: u8| (b' '..=b'~').contains(&byte);
-    let text = text.bytes().map(|byte| if printable(byte) { byte } else { b' ' });
+    let text = text
+        .bytes()
+        .map(|byte| if printable(byte) { byte } else { b' ' });
     out.extend(text);
     out.extend_from_slice(b"\r\n");
 }
@@ -135,13 +160,23 @@ pub fn write_fault(out: &mut Vec<u8>, fault: &Fault) {
     };
     let code = code.map(ResponseCode::Other);
     // An untagged NO is a warning and answers nothing (RFC 3501 §7.1.2).
-    let condition = if fault.tag.is_some() { condition } else { Condition::Bad };
+    let condition = if fault.tag.is_some() {
+        condition
+    } else {
+        Condition::Bad
+    };
     write_status(out, fault.tag.as_ref(), condition, code, fault.text);
 }
 
 /// A tagged NO with the code that belongs to it.
 pub fn write_no(out: &mut Vec<u8>, tag: &Tag, no: &No) {
-    write_status(out, Some(tag), Condition::No, Some(ResponseCode::No(no.code)), &no.text);
+    write_status(
+        out,
+        Some(tag),
+        Condition::No,
+        Some(ResponseCode::No(no.code)),
+        &no.text,
+    );
 }
 
 /// `+ text`: go on (RFC 3501 §7.5).
@@ -173,7 +208,11 @@ pub fn write_id(out: &mut Vec<u8>, parameters: &[(&str, &str)]) {
         out.push(b' ');
         write_string(out, value.as_bytes());
     }
-    let end: &[u8] = if parameters.is_empty() { b"NIL\r\n" } else { b")\r\n" };
+    let end: &[u8] = if parameters.is_empty() {
+        b"NIL\r\n"
+    } else {
+        b")\r\n"
+    };
     out.extend_from_slice(end);
 }
 
@@ -204,7 +243,11 @@ pub fn write_vanished(out: &mut Vec<u8>, earlier: bool, uids: &[RangeInclusive<u
     if uids.is_empty() {
         return;
     }
-    out.extend_from_slice(if earlier { b"* VANISHED (EARLIER) " } else { b"* VANISHED " });
+    out.extend_from_slice(if earlier {
+        b"* VANISHED (EARLIER) "
+    } else {
+        b"* VANISHED "
+    });
     write_ranges(out, uids);
     out.extend_from_slice(b"\r\n");
 }
@@ -308,7 +351,10 @@ pub fn write_esearch(
         }
     }
     if returns.count {
-        let count: u64 = found.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum();
+        let count: u64 = found
+            .iter()
+            .map(|range| u64::from(range.end() - range.start()) + 1)
+            .sum();
         write_text(out, format_args!(" COUNT {count}"));
     }
     if let Some(ModSeq(modseq)) = modseq {
@@ -318,16 +364,15 @@ pub fn write_esearch(
 }
 
 /// `(\Answered \Seen Keyword)`, with `\Recent` when `recent` is set.
-pub fn write_flag_list(
-    out: &mut Vec<u8>,
-    system: SystemFlags,
-    keywords: &Keywords,
-    recent: bool,
-) {
+pub fn write_flag_list(out: &mut Vec<u8>, system: SystemFlags, keywords: &Keywords, recent: bool) {
     let names = SystemFlags::NAMED.iter();
-    let names = names.filter(|(flag, _)| system.contains(*flag)).map(|&(_, name)| name);
+    let names = names
+        .filter(|(flag, _)| system.contains(*flag))
+        .map(|&(_, name)| name);
     let recent = recent.then_some("\\Recent");
-    let names = names.chain(recent).chain(keywords.iter().map(crate::Keyword::as_str));
+    let names = names
+        .chain(recent)
+        .chain(keywords.iter().map(crate::Keyword::as_str));
     out.push(b'(');
     for (index, name) in names.enumerate() {
         if index > 0 {
@@ -369,7 +414,9 @@ pub fn write_uids(out: &mut Vec<u8>, uids: &[Uid]) {
 pub fn write_astring(out: &mut Vec<u8>, value: &[u8]) {
     let bare = !value.is_empty()
         && value.len() <= QUOTED_BYTES_MAX
-        && value.iter().all(|&byte| super::cursor::is_astring_char(byte))
+        && value
+            .iter()
+            .all(|&byte| super::cursor::is_astring_char(byte))
         && !value.eq_ignore_ascii_case(b"NIL");
     if bare {
         out.extend_from_slice(value);
@@ -381,7 +428,9 @@ pub fn write_astring(out: &mut Vec<u8>, value: &[u8]) {
 /// A quoted string where that is allowed and not too long, else a literal.
 pub fn write_string(out: &mut Vec<u8>, value: &[u8]) {
     let quotable = value.len() <= QUOTED_BYTES_MAX
-        && value.iter().all(|&byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0));
+        && value
+            .iter()
+            .all(|&byte| byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0));
     if !quotable {
         write_literal_start(out, value.len() as u64);
         out.extend_from_slice(value);
@@ -449,24 +498,6 @@ fn write_list_line(
     out.extend_from_slice(b"\r\n");
 }
 
-impl ListAttributes {
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        let when = |condition: bool, name| condition.then_some(name);
-        let either = |value: Option<bool>, yes, no| value.map(|value| if value { yes } else { no });
-        [
-            when(self.non_existent, "\\NonExistent"),
-            when(self.no_select, "\\Noselect"),
-            when(self.no_inferiors, "\\Noinferiors"),
-            either(self.has_children, "\\HasChildren", "\\HasNoChildren"),
-            either(self.marked, "\\Marked", "\\Unmarked"),
-            when(self.subscribed, "\\Subscribed"),
-            self.special_use.map(special_use_name),
-        ]
-        .into_iter()
-        .flatten()
-    }
-}
-
 /// With its backslash (RFC 6154 §2).
 pub fn special_use_name(special_use: SpecialUse) -> &'static str {
     match special_use {
@@ -488,7 +519,11 @@ fn write_code(out: &mut Vec<u8>, code: &ResponseCode<'_>) {
         ResponseCode::Capability(names) => {
             write_text(out, format_args!("CAPABILITY {}", names.join(" ")));
         }
-        ResponseCode::PermanentFlags { system, keywords, new_keywords } => {
+        ResponseCode::PermanentFlags {
+            system,
+            keywords,
+            new_keywords,
+        } => {
             out.extend_from_slice(b"PERMANENTFLAGS ");
             write_flag_list(out, *system, keywords, false);
             if *new_keywords {
@@ -541,13 +576,5 @@ fn no_code_name(code: NoCode) -> &'static str {
         NoCode::Unavailable => "UNAVAILABLE",
         NoCode::InUse => "INUSE",
         NoCode::ServerBug => "SERVERBUG",
-    }
-}
-
-impl StatusItem {
-    /// Its name in capitals.
-    pub fn as_str(self) -> &'static str {
-        let named = Self::NAMED.iter().find(|(item, _)| *item == self);
-        named.expect("NAMED holds every item").1
     }
 }

@@ -94,7 +94,11 @@ mod tests {
     #[test]
     fn star_means_nothing_in_an_empty_mailbox() {
         let star = SequenceNumber::Star;
-        let set = SequenceSet(vec![(star, star), (number(1), star), (number(4), number(4))]);
+        let set = SequenceSet(vec![
+            (star, star),
+            (number(1), star),
+            (number(4), number(4)),
+        ]);
         assert_eq!(set.resolve(0), [4..=4]);
     }
 }

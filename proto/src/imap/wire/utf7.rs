@@ -85,7 +85,9 @@ fn unshift(encoded: &mut String, shifted: &mut Vec<u16>) {
         bits &= (1 << bit_count) - 1;
     }
     if bit_count > 0 {
-        encoded.push(char::from(ALPHABET[(bits << (6 - bit_count) & 63) as usize]));
+        encoded.push(char::from(
+            ALPHABET[(bits << (6 - bit_count) & 63) as usize],
+        ));
     }
     encoded.push('-');
 }
@@ -119,7 +121,7 @@ mod tests {
             ("~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
             ("Entwürfe", "Entw&APw-rfe"),
             ("Tom & Jerry", "Tom &- Jerry"),
-            ("📬", "&2D3crA-"),
+            ("📬", "&2D3c7A-"),
             ("a\u{7f}\tb", "a&AH8ACQ-b"),
             ("", ""),
         ] {
@@ -131,18 +133,18 @@ mod tests {
     #[test]
     fn what_no_name_encodes_to_is_refused() {
         for encoded in [
-            "&",                 // open
-            "a&U,BTFw",          // open
-            "&AGE-",             // printable
-            "&AOQ",              // open
-            "&AOR-",             // padding that is not zero
-            "&AOQA-",            // a whole surplus of padding
-            "&2D0-",             // half a surrogate pair
-            "&ZeU-&ZyyKng-",     // two runs that should be one
-            "&Zé-",              // no base64
-            "&A/-",              // no base64
-            "\u{e9}",            // not ASCII
-            "a\tb",              // not printable
+            "&",             // open
+            "a&U,BTFw",      // open
+            "&AGE-",         // printable
+            "&AOQ",          // open
+            "&AOR-",         // padding that is not zero
+            "&AOQA-",        // a whole surplus of padding
+            "&2D0-",         // half a surrogate pair
+            "&ZeU-&ZyyKng-", // two runs that should be one
+            "&Zé-",          // no base64
+            "&A/-",          // no base64
+            "\u{e9}",        // not ASCII
+            "a\tb",          // not printable
         ] {
             assert_eq!(decode_mailbox_name(encoded), None, "{encoded}");
         }
