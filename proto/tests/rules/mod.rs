@@ -11,12 +11,12 @@ use rmail_proto::{
 };
 
 /// The calls of a subject's machine.
-pub type CallOf<S> = <<S as Subject>::Machine as Connection>::Call;
+pub(crate) type CallOf<S> = <<S as Subject>::Machine as Connection>::Call;
 /// The replies of a subject's machine.
-pub type ReplyOf<S> = <<S as Subject>::Machine as Connection>::Reply;
+pub(crate) type ReplyOf<S> = <<S as Subject>::Machine as Connection>::Reply;
 
 /// A machine, and the world it lives in.
-pub trait Subject {
+pub(crate) trait Subject {
     /// The machine.
     type Machine: Connection<Call: Debug, Reply: Debug>;
 
@@ -45,7 +45,7 @@ pub trait Subject {
 
 /// One thing that happens to a machine.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// The peer sends bytes.
     Input(Vec<u8>),
     /// An outstanding call is answered.
@@ -69,7 +69,7 @@ pub enum Step {
 }
 
 /// Steps with the input of `input`, which should often make sense to the machine.
-pub fn steps(input: impl Strategy<Value = Vec<u8>> + 'static) -> BoxedStrategy<Vec<Step>> {
+pub(crate) fn steps(input: impl Strategy<Value = Vec<u8>> + 'static) -> BoxedStrategy<Vec<Step>> {
     let notice = prop_oneof![Just(Notice::MailboxChanged), Just(Notice::AccountChanged)];
     // Most answers are good ones, so that the conversation gets somewhere.
     let choice = prop_oneof![3 => Just(0u8), 1 => any::<u8>()];
@@ -104,7 +104,7 @@ pub fn steps(input: impl Strategy<Value = Vec<u8>> + 'static) -> BoxedStrategy<V
 
 /// Puts a machine through the steps and checks the rules after each; then gives it all that it is
 /// owed, and checks that it goes on.
-pub fn check_rules<S: Subject>(subject: &S, steps: &[Step]) {
+pub(crate) fn check_rules<S: Subject>(subject: &S, steps: &[Step]) {
     let first = run(subject, steps);
     // Pure: nothing but the inputs decides.
     assert_eq!(first, run(subject, steps));
@@ -112,7 +112,12 @@ pub fn check_rules<S: Subject>(subject: &S, steps: &[Step]) {
 
 /// Checks that what is sent and called does not depend on where input is split, when every call
 /// is answered at once: the answer to the n-th awaited call is picked by `choices`.
-pub fn check_splitting<S: Subject>(subject: &S, input: &[u8], pieces: &[usize], choices: &[u8]) {
+pub(crate) fn check_splitting<S: Subject>(
+    subject: &S,
+    input: &[u8],
+    pieces: &[usize],
+    choices: &[u8],
+) {
     let whole = converse(subject, input, &[input.len()], choices);
     assert_eq!(converse(subject, input, pieces, choices), whole);
 }

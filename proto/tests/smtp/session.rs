@@ -50,11 +50,18 @@ fn auth_is_advertised_where_it_may_be_used() {
         let mut client = connect(config(listener, tls));
         client.send(b"EHLO a.b\r\n");
         let sent = client.take_sent();
-        assert_eq!(sent.contains("AUTH PLAIN LOGIN"), advertised, "{listener:?} {tls:?}");
+        assert_eq!(
+            sent.contains("AUTH PLAIN LOGIN"),
+            advertised,
+            "{listener:?} {tls:?}"
+        );
     }
     let mut client = submission();
     client.send(b"EHLO a.b\r\n");
-    assert!(!client.take_sent().contains("AUTH"), "nobody authenticates twice");
+    assert!(
+        !client.take_sent().contains("AUTH"),
+        "nobody authenticates twice"
+    );
 }
 
 #[test]
@@ -70,7 +77,11 @@ fn after_starttls_everything_starts_afresh() {
          C: STARTTLS
          S: 220 2.0.0 Ready to start TLS",
     );
-    assert_eq!(client.offer(b"NOOP\r\n"), 0, "buffered cleartext is never a command");
+    assert_eq!(
+        client.offer(b"NOOP\r\n"),
+        0,
+        "buffered cleartext is never a command"
+    );
     client.establish_tls(tls());
     client.play(
         "C: MAIL FROM:<>
@@ -185,7 +196,11 @@ fn line_that_is_not_utf8_is_refused() {
 
 #[test]
 fn bare_newline_in_a_command_ends_the_session() {
-    for line in [&b"NOOP\nQUIT\r\n"[..], b"NOOP\rx\r\nQUIT\r\n", b"NOOP\r\r\nQUIT\r\n"] {
+    for line in [
+        &b"NOOP\nQUIT\r\n"[..],
+        b"NOOP\rx\r\nQUIT\r\n",
+        b"NOOP\r\r\nQUIT\r\n",
+    ] {
         let mut client = inbound();
         client.offer(line);
         client.play("S: 500 5.5.2 *");
@@ -330,7 +345,10 @@ fn peer_that_takes_no_bytes_is_given_up() {
     assert_eq!(timeout.timer, Timer::Send);
     now.at = timeout.at;
     server.handle_event(now, Event::Timeout);
-    assert!(matches!(server.poll_action(), Some(Action::Close(Close::Abort))));
+    assert!(matches!(
+        server.poll_action(),
+        Some(Action::Close(Close::Abort))
+    ));
     assert_eq!(server.poll_timeout(), None);
 }
 
@@ -342,5 +360,9 @@ fn limits_keyword_keeps_to_six_digits() {
         ..config(Listener::Inbound, Tls::Unavailable)
     });
     client.send(b"EHLO a.b\r\n");
-    assert!(client.take_sent().contains("LIMITS RCPTMAX=999999 MAILMAX=1\r\n"));
+    assert!(
+        client
+            .take_sent()
+            .contains("LIMITS RCPTMAX=999999 MAILMAX=1\r\n")
+    );
 }

@@ -61,7 +61,11 @@ fn source_routes_are_stripped_and_postmaster_needs_no_domain() {
     );
     let envelope = &client.world.messages[0].envelope;
     assert_eq!(envelope.reverse_path.to_string(), "<a@b.c>");
-    let paths: Vec<String> = envelope.recipients.iter().map(|r| r.path.to_string()).collect();
+    let paths: Vec<String> = envelope
+        .recipients
+        .iter()
+        .map(|r| r.path.to_string())
+        .collect();
     assert_eq!(paths, ["<bob@example.com>", "<postmaster>"]);
 }
 
@@ -79,7 +83,11 @@ fn smtputf8_lets_other_scripts_in() {
          S: 250 2.0.0 *",
     );
     assert!(client.world.messages[0].envelope.smtputf8);
-    assert!(client.world.messages[0].content.contains("with UTF8SMTP\r\n"));
+    assert!(
+        client.world.messages[0]
+            .content
+            .contains("with UTF8SMTP\r\n")
+    );
 }
 
 #[test]
@@ -179,13 +187,19 @@ fn pipelined_commands_wait_for_the_world_in_turn() {
     assert_eq!(client.offer(batch), batch.len() - 6);
     client.play("S: 250 2.1.0 *");
     let call = client.held.pop_front().unwrap();
-    client.handle(rmail_proto::Event::Reply(call, rmail_proto::smtp::Reply::Permitted));
+    client.handle(rmail_proto::Event::Reply(
+        call,
+        rmail_proto::smtp::Reply::Permitted,
+    ));
     client.play(
         "S: 250 2.1.5 *
          C: DATA
          S: 354 *",
     );
     // A doubled reply changes nothing.
-    client.handle(rmail_proto::Event::Reply(call, rmail_proto::smtp::Reply::Accepted));
+    client.handle(rmail_proto::Event::Reply(
+        call,
+        rmail_proto::smtp::Reply::Accepted,
+    ));
     client.expect_silence();
 }

@@ -11,28 +11,28 @@ use crate::transcript::{Session, World};
 
 /// A message that was accepted.
 #[derive(Debug)]
-pub struct Stored {
-    pub envelope: Envelope,
-    pub content: String,
+pub(crate) struct Stored {
+    pub(crate) envelope: Envelope,
+    pub(crate) content: String,
 }
 
 /// Answers every call at once, unless a test asks it to hold back.
 #[derive(Debug, Default)]
-pub struct Memory {
-    pub messages: Vec<Stored>,
+pub(crate) struct Memory {
+    pub(crate) messages: Vec<Stored>,
     /// Names of all calls, in order.
-    pub calls: Vec<&'static str>,
+    pub(crate) calls: Vec<&'static str>,
     /// The call with this name is not answered.
-    pub hold: Option<&'static str>,
+    pub(crate) hold: Option<&'static str>,
     /// The call with this name is answered so.
-    pub refuse: Option<(&'static str, Refusal)>,
+    pub(crate) refuse: Option<(&'static str, Refusal)>,
     uploads: BTreeMap<UploadId, Vec<u8>>,
-    pub largest_piece_bytes: usize,
+    pub(crate) largest_piece_bytes: usize,
 }
 
 impl Memory {
     /// Uploads that were begun and neither finished nor discarded.
-    pub fn open_uploads(&self) -> usize {
+    pub(crate) fn open_uploads(&self) -> usize {
         self.uploads.len()
     }
 }
@@ -94,7 +94,7 @@ impl World<Server> for Memory {
     }
 }
 
-pub fn name(call: &Call) -> &'static str {
+pub(crate) fn name(call: &Call) -> &'static str {
     match call {
         Call::Authenticate { .. } => "Authenticate",
         Call::Mail { .. } => "Mail",
@@ -105,14 +105,14 @@ pub fn name(call: &Call) -> &'static str {
     }
 }
 
-pub fn alice() -> Identity {
+pub(crate) fn alice() -> Identity {
     Identity {
         account: AccountId(1),
         address: Address::parse("alice@example.com").unwrap(),
     }
 }
 
-pub fn config(listener: Listener, tls: Tls) -> Config {
+pub(crate) fn config(listener: Listener, tls: Tls) -> Config {
     Config {
         hostname: Domain::parse("mx.example.com").unwrap(),
         listener,
@@ -125,21 +125,21 @@ pub fn config(listener: Listener, tls: Tls) -> Config {
     }
 }
 
-pub type Client = Session<Server, Memory>;
+pub(crate) type Client = Session<Server, Memory>;
 
-pub fn connect(config: Config) -> Client {
+pub(crate) fn connect(config: Config) -> Client {
     Session::new(Memory::default(), |now: Now| Server::new(config, now))
 }
 
 /// On port 25 without TLS, after EHLO.
-pub fn inbound() -> Client {
+pub(crate) fn inbound() -> Client {
     let mut client = connect(config(Listener::Inbound, Tls::Unavailable));
     greet(&mut client);
     client
 }
 
 /// On port 587 without TLS, after EHLO and AUTH.
-pub fn submission() -> Client {
+pub(crate) fn submission() -> Client {
     let mut client = connect(config(Listener::Submission, Tls::Unavailable));
     greet(&mut client);
     client.play(
@@ -155,7 +155,7 @@ fn greet(client: &mut Client) {
 }
 
 /// Up to and including 354.
-pub fn start_data(client: &mut Client) {
+pub(crate) fn start_data(client: &mut Client) {
     client.play(
         "C: MAIL FROM:<alice@example.com>
          S: 250 2.1.0 Sender ok

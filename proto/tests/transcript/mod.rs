@@ -5,21 +5,21 @@ use std::{collections::VecDeque, fmt::Debug, time::Duration};
 use rmail_proto::{Action, CallId, Close, Connection, Event, Instant, Now, TlsInfo, UnixTime};
 
 /// The other side of a machine's calls.
-pub trait World<M: Connection> {
+pub(crate) trait World<M: Connection> {
     /// Answers a call, or holds the answer back.
     fn answer(&mut self, call: M::Call) -> Option<M::Reply>;
 }
 
 /// A machine that talks to a test.
-pub struct Session<M: Connection, W> {
+pub(crate) struct Session<M: Connection, W> {
     /// Answers the calls.
-    pub world: W,
+    pub(crate) world: W,
     /// The clock, which stands still unless [`pass`](Self::pass) is called.
-    pub now: Now,
+    pub(crate) now: Now,
     /// Calls that the world did not answer and that were not cancelled.
-    pub held: VecDeque<CallId>,
+    pub(crate) held: VecDeque<CallId>,
     /// How the machine closed, if it did.
-    pub closed: Option<Close>,
+    pub(crate) closed: Option<Close>,
     machine: M,
     sent: Vec<u8>,
     starttls: bool,
@@ -27,7 +27,7 @@ pub struct Session<M: Connection, W> {
 
 impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     /// Makes the machine at 2023-11-14 22:13:20 UTC.
-    pub fn new(world: W, machine: impl FnOnce(Now) -> M) -> Self {
+    pub(crate) fn new(world: W, machine: impl FnOnce(Now) -> M) -> Self {
         let now = Now {
             at: Instant::from_start(Duration::from_secs(1000)),
             unix: UnixTime(1_700_000_000),
@@ -48,7 +48,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     /// Plays a transcript. A line is `C: ` and what the client sends (CRLF is added), or `S: ` and
     /// a line that must have been sent by then, in which each `*` stands for any text. What comes
     /// before these marks is indentation. At the end nothing else may have been sent.
-    pub fn play(&mut self, transcript: &str) {
+    pub(crate) fn play(&mut self, transcript: &str) {
         for line in transcript
             .lines()
             .map(str::trim_start)
@@ -73,7 +73,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     }
 
     /// The client sends bytes, and the machine takes them all, unless it closes.
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let taken = self.offer(bytes);
         assert!(
             taken == bytes.len() || self.closed.is_some(),
@@ -82,7 +82,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     }
 
     /// The client sends bytes. Returns how many the machine took before it was blocked.
-    pub fn offer(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn offer(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
             let consumed = self.machine.handle_input(self.now, &bytes[taken..]);
@@ -96,13 +96,13 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     }
 
     /// Something else happens.
-    pub fn handle(&mut self, event: Event<M::Reply>) {
+    pub(crate) fn handle(&mut self, event: Event<M::Reply>) {
         self.machine.handle_event(self.now, event);
         self.drain();
     }
 
     /// The TLS handshake that was asked for is done.
-    pub fn establish_tls(&mut self, tls: TlsInfo) {
+    pub(crate) fn establish_tls(&mut self, tls: TlsInfo) {
         assert!(
             std::mem::take(&mut self.starttls),
             "no handshake was asked for"
@@ -111,7 +111,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     }
 
     /// Time passes, and the deadline is reported if it has come.
-    pub fn pass(&mut self, duration: Duration) {
+    pub(crate) fn pass(&mut self, duration: Duration) {
         self.now.at = self.now.at + duration;
         let due = self
             .machine
@@ -123,17 +123,17 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
     }
 
     /// The machine.
-    pub fn machine(&self) -> &M {
+    pub(crate) fn machine(&self) -> &M {
         &self.machine
     }
 
     /// All that was sent and not looked at.
-    pub fn take_sent(&mut self) -> String {
+    pub(crate) fn take_sent(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.sent)).expect("replies are UTF-8")
     }
 
     /// Nothing was sent that the test did not look at.
-    pub fn expect_silence(&self) {
+    pub(crate) fn expect_silence(&self) {
         assert_eq!(
             String::from_utf8_lossy(&self.sent),
             "",
