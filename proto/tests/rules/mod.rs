@@ -50,6 +50,8 @@ pub(crate) enum Step {
     Input(Vec<u8>),
     /// An outstanding call is answered.
     Reply { which: usize, choice: u8 },
+    /// The machine is given all that it is owed, again and again, until it is owed nothing.
+    Settle,
     /// A call that was answered or cancelled before is answered again.
     Late { which: usize, choice: u8 },
     /// A hint.
@@ -76,6 +78,7 @@ pub(crate) fn steps(input: impl Strategy<Value = Vec<u8>> + 'static) -> BoxedStr
     let step = prop_oneof![
         12 => input.prop_map(Step::Input),
         10 => (any::<usize>(), choice).prop_map(|(which, choice)| Step::Reply { which, choice }),
+        8 => Just(Step::Settle),
         2 => any::<(usize, u8)>().prop_map(|(which, choice)| Step::Late { which, choice }),
         1 => notice.prop_map(Step::Notice),
         3 => prop_oneof![0usize..2000, Just(usize::MAX)].prop_map(Step::Sent),
@@ -176,6 +179,7 @@ impl<'a, S: Subject> Run<'a, S> {
                     self.answer(id, *choice);
                 }
             }
+            Step::Settle => self.settle(),
             Step::Late { which, choice } => {
                 let index = which % self.settled.len().max(1);
                 if let Some((id, call)) = self.settled.get(index) {
@@ -321,6 +325,11 @@ impl<'a, S: Subject> Run<'a, S> {
 
     /// Everything owed is given; then everything pending is consumed, or the machine has closed.
     fn heal(&mut self) {
+        self.settle();
+        assert!(self.pending.is_empty() || self.closed.is_some());
+    }
+
+    fn settle(&mut self) {
         let rounds = 16 + self.pending.len() * 2;
         for _ in 0..rounds {
             if self.tls_owed && self.closed.is_none() {

@@ -67,6 +67,34 @@ fn subjects() -> impl Strategy<Value = Smtp> {
     })
 }
 
+/// A whole message, small or large, by DATA or in chunks, sometimes cut short.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let opening = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n";
+    let size = prop_oneof![0usize..200, 0usize..290_000];
+    (any::<bool>(), size, 0usize..100, any::<usize>()).prop_map(
+        move |(by_data, size, chance, cut)| {
+            let line = b"0123456789abcd: \r\n";
+            let text: Vec<u8> = line.iter().copied().cycle().take(size / 18 * 18).collect();
+            let mut wire = opening.as_bytes().to_vec();
+            if by_data {
+                wire.extend_from_slice(b"DATA\r\n");
+                wire.extend_from_slice(&text);
+                wire.extend_from_slice(b".\r\n");
+            } else {
+                let (first, last) = text.split_at(cut % (text.len() + 1));
+                for (chunk, marker) in [(first, ""), (last, " LAST")] {
+                    wire.extend_from_slice(format!("BDAT {}{marker}\r\n", chunk.len()).as_bytes());
+                    wire.extend_from_slice(chunk);
+                }
+            }
+            if chance < 10 {
+                wire.truncate(cut % (wire.len() + 1));
+            }
+            wire
+        },
+    )
+}
+
 /// Input that gets somewhere, most of the time.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let line = |line: &str| Just(format!("{line}\r\n").into_bytes()).boxed();
@@ -84,6 +112,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => line(login),
         4 => line(transaction),
+        8 => message(),
         4 => line("DATA"),
         2 => line("BDAT 20 LAST"),
         2 => line("BDAT 7"),
