@@ -100,3 +100,16 @@ pub const IMAP_MAILBOX_NAME_BYTES: usize = 1024;
 
 /// Pairs of one ID command (RFC 2971 §3.3 asks for 30 at most).
 pub const IMAP_ID_PAIRS: usize = 30;
+
+/// Longest field name in the header of a submitted message; a longer line start is no field.
+pub const SMTP_FIELD_NAME_BYTES: usize = 128;
+
+/// Longest From field of a submitted message, without its name.
+pub const SMTP_FROM_FIELD_BYTES: usize = 16 * 1024;
+
+/// Most bytes that the missing fields add to a submitted message (Date, Message-ID with a
+/// hostname of [`DOMAIN_BYTES`], and CRLFs).
+pub const SMTP_HEADER_ADDED_BYTES: usize = 512;
+
+/// Waiting for a client of a submission listener to authenticate.
+pub const SMTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
