@@ -113,3 +113,12 @@ pub const SMTP_HEADER_ADDED_BYTES: usize = 512;
 
 /// Waiting for a client of a submission listener to authenticate.
 pub const SMTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Parts within parts. A multipart or message nested deeper is one opaque part.
+pub const MIME_DEPTH_MAX: usize = 32;
+
+/// Parts of one message. With the last one, boundaries lose their meaning and it runs to the end.
+pub const MIME_PARTS_MAX: usize = 1_000;
+
+/// Longest header field name that a filter compares, in bytes; a longer one matches nothing.
+pub const FIELD_NAME_BYTES: usize = 1024;
