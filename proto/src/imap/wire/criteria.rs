@@ -4,7 +4,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::SequenceSet;
 use crate::{
-    Keyword, ModSeq, SystemFlags,
+    EmailId, Keyword, ModSeq, SystemFlags, ThreadId,
     imap::{DateTest, SearchKey, UidSet},
 };
 
@@ -49,6 +49,10 @@ pub enum SearchCriteria {
     Text(String),
     /// Changed at or after this (RFC 7162 §3.1.5).
     ModSeq(ModSeq),
+    /// It has this content (RFC 8474 §6).
+    EmailId(EmailId),
+    /// It belongs to this conversation (RFC 8474 §6).
+    ThreadId(ThreadId),
 }
 
 /// What a session knows that a search needs.
@@ -85,6 +89,8 @@ impl SearchCriteria {
             Self::Body(text) => SearchKey::Body(text.clone()),
             Self::Text(text) => SearchKey::Text(text.clone()),
             Self::ModSeq(modseq) => SearchKey::ModSeq(*modseq),
+            Self::EmailId(id) => SearchKey::EmailId(*id),
+            Self::ThreadId(id) => SearchKey::ThreadId(*id),
         }
     }
 
@@ -110,7 +116,9 @@ impl SearchCriteria {
                 | Self::Header(..)
                 | Self::Body(_)
                 | Self::Text(_)
-                | Self::ModSeq(_) => {}
+                | Self::ModSeq(_)
+                | Self::EmailId(_)
+                | Self::ThreadId(_) => {}
             }
         }
         sets
@@ -135,7 +143,9 @@ impl SearchCriteria {
             | Self::SentDate(..)
             | Self::Header(..)
             | Self::Body(_)
-            | Self::Text(_) => false,
+            | Self::Text(_)
+            | Self::EmailId(_)
+            | Self::ThreadId(_) => false,
         }
     }
 }

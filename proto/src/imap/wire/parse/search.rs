@@ -1,4 +1,4 @@
-//! SEARCH (RFC 3501 §6.4.4, RFC 4731, RFC 7162).
+//! SEARCH (RFC 3501 §6.4.4, RFC 4731, RFC 7162, RFC 8474).
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -6,7 +6,7 @@ use super::{
     super::{FaultKind, SearchCriteria, SearchReturn, charset::Charset},
     CommandBody, Cursor, ParseError, Parsed, bad,
 };
-use crate::{SystemFlags, imap::DateTest, limits};
+use crate::{EmailId, SystemFlags, ThreadId, imap::DateTest, limits};
 
 /// ```abnf
 /// search = "SEARCH" [SP "RETURN" SP "(" [option *(SP option)] ")"] [SP "CHARSET" SP astring]
@@ -142,6 +142,8 @@ impl Keys {
                 | "SMALLER"
                 | "UID"
                 | "MODSEQ"
+                | "EMAILID"
+                | "THREADID"
         );
         if !known {
             return bad("Unknown search key");
@@ -167,6 +169,8 @@ impl Keys {
             "SMALLER" => SearchCriteria::Smaller(cursor.number()?),
             "UID" => SearchCriteria::Uids(cursor.sequence_set()?),
             "MODSEQ" => parse_modseq(cursor)?,
+            "EMAILID" => id(EmailId::parse(&object_id(cursor)?).map(SearchCriteria::EmailId)),
+            "THREADID" => id(ThreadId::parse(&object_id(cursor)?).map(SearchCriteria::ThreadId)),
             field => SearchCriteria::Header(field.to_ascii_lowercase(), self.parse_text(cursor)?),
         })
     }
@@ -183,6 +187,26 @@ impl Keys {
 
 fn not(criteria: SearchCriteria) -> SearchCriteria {
     SearchCriteria::Not(Box::new(criteria))
+}
+
+/// ```abnf
+/// objectid = 1*255(ALPHA / DIGIT / "_" / "-")   ; RFC 8474 §7
+/// ```
+fn object_id(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let text = cursor.astring()?;
+    let valid = (1..=255).contains(&text.len())
+        && text
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    match core::str::from_utf8(&text) {
+        Ok(text) if valid => Ok(String::from(text)),
+        Ok(_) | Err(_) => bad("This is no object id"),
+    }
+}
+
+/// An id that no object can have here matches nothing.
+fn id(criteria: Option<SearchCriteria>) -> SearchCriteria {
+    criteria.unwrap_or_else(|| not(SearchCriteria::All))
 }
 
 /// A key without an argument.
