@@ -197,14 +197,16 @@ impl Snapshot {
         let from = self
             .chunks
             .partition_point(|placed| placed.chunk.last_uid() < uid);
-        let chunks = self.chunks.get(from..).unwrap_or_default().iter();
-        chunks
-            .flat_map(|placed| {
-                let states = placed.chunk.messages.iter().enumerate();
-                states
-                    .filter_map(|(offset, state)| Some((number_at(placed.before, offset)?, state)))
-            })
-            .skip_while(move |(_, state)| state.uid < uid)
+        let chunks = self.chunks.get(from..).unwrap_or_default();
+        let offset = chunks.first().map_or(0, |placed| {
+            let messages = &placed.chunk.messages;
+            messages.partition_point(|state| state.uid < uid)
+        });
+        chunks.iter().enumerate().flat_map(move |(index, placed)| {
+            let skipped = if index == 0 { offset } else { 0 };
+            let states = placed.chunk.messages.iter().enumerate().skip(skipped);
+            states.filter_map(|(offset, state)| Some((number_at(placed.before, offset)?, state)))
+        })
     }
 
     /// The chunk at this index, and how many messages lie before it.
@@ -539,7 +541,8 @@ mod tests {
                 prop_assert_eq!(snapshot.modseq(), ModSeq(modseq));
                 prop_assert_eq!(snapshot.uid_next(), uid(next));
                 prop_assert_eq!(snapshot.len() as usize, model.len());
-                for (index, ((number, seen), expected)) in snapshot.iter().zip(model.values()).enumerate() {
+                let both = snapshot.iter().zip(model.values());
+                for (index, ((number, seen), expected)) in both.enumerate() {
                     prop_assert_eq!(number.get() as usize, index + 1);
                     prop_assert_eq!(seen, expected);
                     prop_assert_eq!(snapshot.get(number), Some(expected));

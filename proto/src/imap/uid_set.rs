@@ -40,6 +40,13 @@ impl UidSet {
         &self.ranges
     }
 
+    /// The ranges without what is below this UID.
+    pub fn ranges_from(&self, uid: Uid) -> impl Iterator<Item = RangeInclusive<Uid>> + '_ {
+        let index = self.ranges.partition_point(|range| *range.end() < uid);
+        let ranges = self.ranges.get(index..).unwrap_or_default().iter();
+        ranges.map(move |range| uid.max(*range.start())..=*range.end())
+    }
+
     /// In order. As many as [`len`](Self::len) says, so mind its bound.
     pub fn iter(&self) -> impl Iterator<Item = Uid> + '_ {
         let numbers = self.ranges.iter().flat_map(|range| numbers(range));
@@ -259,6 +266,8 @@ mod tests {
                 prop_assert_eq!(x.contains(uid(number)), a.contains(&number));
             }
             let meets = a.iter().any(|number| (from..=to).contains(number));
+            let above: UidSet = x.iter().filter(|uid| uid.get() >= from).collect();
+            prop_assert!(x.ranges_from(uid(from)).eq(above.ranges().iter().cloned()));
             if from <= to {
                 prop_assert_eq!(x.intersects(&(uid(from)..=uid(to))), meets);
             }
