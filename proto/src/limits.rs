@@ -114,6 +114,52 @@ pub const SMTP_HEADER_ADDED_BYTES: usize = 512;
 /// Waiting for a client of a submission listener to authenticate.
 pub const SMTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
+/// Output that is gathered before it is sent as one piece.
+pub const SEND_PIECE_BYTES: usize = 16 * 1024;
+
+/// Faulty IMAP commands in a row after which the session is ended with BYE.
+pub const IMAP_FAULTS_MAX: u32 = 20;
+
+/// Failed IMAP logins after which the session is ended with BYE.
+pub const IMAP_LOGIN_FAILURES_MAX: u32 = 3;
+
+/// From the beginning of an IMAP connection (or of TLS on it) to the login.
+pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+
+/// Waiting for a command of a client that is logged in (RFC 3501 §5.4 asks for 30 minutes at
+/// least). IDLE knows no such limit.
+pub const IMAP_COMMAND_TIMEOUT: Duration = Duration::from_secs(31 * 60);
+
+/// Waiting for more of a message that is appended.
+pub const IMAP_DATA_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// From one sign of life to the next while a client idles.
+pub const IMAP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60);
+
+/// Longest line of an AUTHENTICATE exchange, CRLF included.
+pub const IMAP_AUTH_LINE_BYTES: usize = 12 * 1024;
+
+/// Longest line that can end IDLE, CRLF included.
+pub const IMAP_IDLE_LINE_BYTES: usize = 64;
+
+/// Untagged responses that are written before send credit is looked at again.
+pub const IMAP_UPDATES_AT_ONCE: usize = 8;
+
+/// Mailboxes that LIST looks at before send credit is looked at again.
+pub const LIST_MAILBOXES_AT_ONCE: usize = 16;
+
+/// Messages that a SEARCH looks at in one step, and UIDs of one `Call::Search`.
+pub const SEARCH_MESSAGES: usize = 1000;
+
+/// Messages of one APPEND (RFC 3502).
+pub const APPEND_MESSAGES: usize = 64;
+
+/// Send credit without which FETCH does not ask for contents.
+pub const FETCH_CREDIT_BYTES: usize = SEND_CREDIT_BYTES / 2;
+
+/// Longest header that HEADER.FIELDS looks at; fields beyond it are not found.
+pub const FETCH_HEADER_FIELDS_BYTES: u64 = 256 * 1024;
+
 /// Parts within parts. A multipart or message nested deeper is one opaque part.
 pub const MIME_DEPTH_MAX: usize = 32;
 

@@ -191,7 +191,7 @@ pub enum Call {
     Unselect,
     /// The selected mailbox's present state. Answered by `Snapshot`.
     Refresh,
-    /// Answered by `Done`.
+    /// Answered by `Created` (or by `Done`: then the client isn't told the mailbox's id).
     Create {
         /// In UTF-8.
         name: String,
@@ -331,6 +331,8 @@ pub enum Reply {
     },
     /// It is done.
     Done,
+    /// The mailbox is made.
+    Created(MailboxId),
     /// The answer to STATUS.
     Status(MailboxStatus),
     /// The messages are on disk.

@@ -3,6 +3,7 @@
 mod call;
 mod difference;
 mod search;
+mod server;
 mod snapshot;
 mod uid_set;
 mod view;
@@ -12,6 +13,7 @@ pub use call::{
     Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
     No, NoCode, Reply, Selected, SpecialUse, StoreMode, Tls,
 };
+pub use server::Server;
 pub use search::{DateTest, SearchKey, SearchText};
 pub use snapshot::{Changes, MessageState, Snapshot};
 pub use uid_set::UidSet;

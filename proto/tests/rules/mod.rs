@@ -23,6 +23,9 @@ pub(crate) trait Subject {
     /// Most actions that one `handle_*` may queue.
     const ACTIONS_MAX: usize;
 
+    /// Unsent bytes from which on the machine may wait for the peer to take some.
+    const BLOCKING_BYTES: usize = limits::SEND_CREDIT_BYTES;
+
     /// A new machine. The same each time.
     fn machine(&self, now: Now) -> Self::Machine;
 
@@ -263,7 +266,7 @@ impl<'a, S: Subject> Run<'a, S> {
 
     fn is_owed(&self) -> bool {
         !self.owed.is_empty()
-            || self.unsent_bytes >= limits::SEND_CREDIT_BYTES
+            || self.unsent_bytes >= S::BLOCKING_BYTES
             || self.tls_owed
             || self.closed.is_some()
     }
