@@ -48,7 +48,7 @@ pub(super) fn write_ehlo(hostname: &str, keywords: &[String]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::{borrow::ToOwned, vec};
+    use std::borrow::ToOwned;
 
     use super::*;
 
@@ -75,10 +75,7 @@ mod tests {
 
     #[test]
     fn last_line_of_ehlo_has_a_space() {
-        let reply = write_ehlo(
-            "mx.example",
-            &vec!["PIPELINING".to_owned(), "HELP".to_owned()],
-        );
+        let reply = write_ehlo("mx.example", &["PIPELINING".to_owned(), "HELP".to_owned()]);
         assert_eq!(reply, "250-mx.example\r\n250-PIPELINING\r\n250 HELP\r\n");
     }
 }
