@@ -77,3 +77,10 @@ pub const SMTP_HEADER_ADDED_BYTES: usize = 512;
 
 /// Waiting for a client of a submission listener to authenticate.
 pub const SMTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Deepest nesting of comments in a From field.
+pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
+
+/// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
+/// 5321 §4.5.3.1.5. Longer texts take several lines.
+pub const SMTP_REPLY_TEXT_BYTES: usize = 450;

@@ -5,6 +5,7 @@ mod timeouts;
 mod transaction;
 
 use alloc::{boxed::Box, collections::VecDeque, format, string::String};
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -42,7 +43,6 @@ use crate::{
 ///
 /// Permanent refusals are counted; too many without an accepted message between them end the
 /// session, after the last one was told.
-#[derive(Debug)]
 pub struct Server {
     config: Config,
     entropy: Entropy,
@@ -450,6 +450,17 @@ impl Connection for Server {
         .into_iter()
         .flatten()
         .min_by_key(|timeout| timeout.at)
+    }
+}
+
+impl fmt::Debug for Server {
+    /// Without buffers: they may hold passwords and mail.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .field("identity", &self.identity)
+            .field("messages", &self.messages)
+            .finish_non_exhaustive()
     }
 }
 
