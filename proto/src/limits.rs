@@ -168,3 +168,10 @@ pub const MIME_PARTS_MAX: usize = 1_000;
 
 /// Longest header field name that a filter compares, in bytes; a longer one matches nothing.
 pub const FIELD_NAME_BYTES: usize = 1024;
+
+/// Deepest nesting of comments in a From field.
+pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
+
+/// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
+/// 5321 §4.5.3.1.5. Longer texts take several lines.
+pub const SMTP_REPLY_TEXT_BYTES: usize = 450;

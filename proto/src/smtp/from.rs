@@ -9,9 +9,6 @@ use crate::{Address, Domain, limits};
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct FromMalformed;
 
-/// Longest nesting of comments.
-const COMMENT_DEPTH_MAX: u32 = 16;
-
 #[derive(Debug, Eq, PartialEq)]
 enum Token {
     /// An atom (an encoded word, too) or a quoted string without its quotes.
@@ -227,7 +224,7 @@ fn skip_comment(chars: &mut Peekable<CharIndices<'_>>) -> Result<(), FromMalform
         if depth == 0 {
             return Ok(());
         }
-        if depth > COMMENT_DEPTH_MAX {
+        if depth > limits::SMTP_COMMENT_DEPTH_MAX {
             return Err(FromMalformed);
         }
     }
@@ -331,9 +328,15 @@ mod tests {
 
     #[test]
     fn comments_nest_to_a_bound() {
-        let nested = |depth: usize| format!("{}{}a@b.c", "(".repeat(depth), ")".repeat(depth));
-        assert!(addresses(&nested(16)).is_ok());
-        assert_eq!(addresses(&nested(17)), Err(FromMalformed));
+        let nested = |depth: u32| {
+            let depth = depth as usize;
+            format!("{}{}a@b.c", "(".repeat(depth), ")".repeat(depth))
+        };
+        assert!(addresses(&nested(limits::SMTP_COMMENT_DEPTH_MAX)).is_ok());
+        assert_eq!(
+            addresses(&nested(limits::SMTP_COMMENT_DEPTH_MAX + 1)),
+            Err(FromMalformed)
+        );
     }
 
     proptest! {

@@ -338,6 +338,18 @@ mod tests {
     }
 
     #[test]
+    fn longest_hostname_adds_no_more_than_the_bound() {
+        let label = "x".repeat(63);
+        let hostname = Domain::parse(&[label.as_str(); 4].join(".")).unwrap();
+        assert_eq!(hostname.as_str().len(), limits::DOMAIN_BYTES);
+        let id = trace::write_id(&mut crate::Entropy::new(0), UnixTime(0));
+        let mut filter = HeaderFilter::new(&id, &hostname, UnixTime(0));
+        let mut added_bytes = 0;
+        filter.handle_content(b"x\r\n", &mut |run| added_bytes += run.len());
+        assert!((300..=limits::SMTP_HEADER_ADDED_BYTES).contains(&(added_bytes - 3)));
+    }
+
+    #[test]
     fn from_addresses_of_several_fields_are_bounded_together() {
         let field = "From: a@b.c\r\n";
         assert!(addresses(&field.repeat(limits::SMTP_FROM_ADDRESSES_MAX)).is_some());

@@ -25,7 +25,10 @@ pub struct Refusal {
 }
 
 macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $code:literal $class:literal.$subject:literal.$detail:literal $text:literal;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $code:literal $class:literal.$subject:literal.$detail:literal $text:literal;
+    )*) => {
         impl Refusal {
             $(
                 $(#[$doc])*

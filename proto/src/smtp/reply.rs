@@ -6,17 +6,14 @@ use core::fmt::Write;
 use bytes::Bytes;
 
 use super::{EnhancedCode, Refusal};
-
-/// Longest text of one reply line in bytes; with codes and CRLF it stays within the 512 of RFC
-/// 5321 §4.5.3.1.5.
-const TEXT_LINE_BYTES: usize = 450;
+use crate::limits;
 
 /// A reply in one line, in several if the text is long. What can't stand in a reply (control
 /// characters, non-ASCII text) becomes a question mark.
 pub(super) fn write_reply(code: u16, enhanced: EnhancedCode, text: &str) -> Bytes {
     let printable = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
     let text: Vec<u8> = text.chars().map(|c| printable(c) as u8).collect();
-    let mut lines = text.chunks(TEXT_LINE_BYTES).peekable();
+    let mut lines = text.chunks(limits::SMTP_REPLY_TEXT_BYTES).peekable();
     let mut reply = String::with_capacity(text.len() + 16);
     let first = lines.next().unwrap_or_default();
     let mut next = Some(first);
@@ -48,7 +45,7 @@ pub(super) fn write_ehlo(hostname: &str, keywords: &[String]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::{borrow::ToOwned, vec};
+    use std::borrow::ToOwned;
 
     use super::*;
 
@@ -75,10 +72,7 @@ mod tests {
 
     #[test]
     fn last_line_of_ehlo_has_a_space() {
-        let reply = write_ehlo(
-            "mx.example",
-            &vec!["PIPELINING".to_owned(), "HELP".to_owned()],
-        );
+        let reply = write_ehlo("mx.example", &["PIPELINING".to_owned(), "HELP".to_owned()]);
         assert_eq!(reply, "250-mx.example\r\n250-PIPELINING\r\n250 HELP\r\n");
     }
 }

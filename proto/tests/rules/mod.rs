@@ -186,10 +186,9 @@ impl<'a, S: Subject> Run<'a, S> {
             Step::Late { which, choice } => {
                 let index = which % self.settled.len().max(1);
                 if let Some((id, call)) = self.settled.get(index) {
-                    let reply = self.subject.reply(call, *choice);
-                    self.handle(Event::Reply(*id, reply));
-                } else {
-                    self.handle(Event::Timeout);
+                    let event = Event::Reply(*id, self.subject.reply(call, *choice));
+                    self.machine.handle_event(self.now, event);
+                    assert_eq!(self.drain(), 0, "a late reply is ignored");
                 }
             }
             Step::Notice(notice) => self.handle(Event::Notice(*notice)),
@@ -271,21 +270,19 @@ impl<'a, S: Subject> Run<'a, S> {
             || self.closed.is_some()
     }
 
-    fn drain(&mut self) {
-        for count in 0.. {
-            let Some(action) = self.machine.poll_action() else {
-                break;
-            };
-            assert!(
-                count < S::ACTIONS_MAX,
-                "too many actions at once: {action:?}"
-            );
+    /// Returns how many actions there were.
+    fn drain(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(action) = self.machine.poll_action() {
+            count += 1;
+            assert!(count <= S::ACTIONS_MAX, "too many at once: {action:?}");
             self.trace.push(format!("{action:?}"));
             self.note(action);
         }
         assert!(self.machine.poll_action().is_none(), "drained is drained");
-        self.trace
-            .push(format!("{:?}", self.machine.poll_timeout()));
+        let timeout = self.machine.poll_timeout();
+        self.trace.push(format!("{timeout:?}"));
+        count
     }
 
     fn note(&mut self, action: Action<CallOf<S>>) {

@@ -153,3 +153,13 @@ fn client_that_goes_away_while_it_is_asked_for_cancels_the_call() {
     assert!(client.held.is_empty());
     assert_eq!(client.closed, Some(Close::Flush));
 }
+
+#[test]
+fn debug_output_shows_no_password() {
+    let mut client = anonymous();
+    client.send(b"AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHNlY3JldA==");
+    let shown = format!("{:?}", client.machine());
+    assert!(shown.starts_with("Server"));
+    let line = format!("{:?}", b"AUTH PLAIN".as_slice());
+    assert!(!shown.contains(line.trim_matches(['[', ']'])));
+}

@@ -1,8 +1,8 @@
 //! MAIL and RCPT with their parameters and limits.
 
 use rmail_proto::{
-    Close, ReversePath,
-    smtp::{Listener, Refusal, Tls},
+    Close, Event, ReversePath,
+    smtp::{Listener, Refusal, Reply, Tls},
 };
 
 use crate::world::{config, connect, inbound, submission};
@@ -187,19 +187,33 @@ fn pipelined_commands_wait_for_the_world_in_turn() {
     assert_eq!(client.offer(batch), batch.len() - 6);
     client.play("S: 250 2.1.0 *");
     let call = client.held.pop_front().unwrap();
-    client.handle(rmail_proto::Event::Reply(
-        call,
-        rmail_proto::smtp::Reply::Permitted,
-    ));
+    client.handle(Event::Reply(call, Reply::Permitted));
     client.play(
         "S: 250 2.1.5 *
          C: DATA
          S: 354 *",
     );
     // A doubled reply changes nothing.
-    client.handle(rmail_proto::Event::Reply(
-        call,
-        rmail_proto::smtp::Reply::Accepted,
-    ));
+    client.handle(Event::Reply(call, Reply::Accepted));
     client.expect_silence();
+}
+
+#[test]
+fn doubled_reply_answers_no_other_call() {
+    let mut client = inbound();
+    client.world.hold = Some("Rcpt");
+    client.send(b"MAIL FROM:<a@b.c>\r\nRCPT TO:<a@example.com>\r\n");
+    client.play("S: 250 2.1.0 *");
+    let first = client.held.pop_front().unwrap();
+    client.handle(Event::Reply(first, Reply::Permitted));
+    client.play("S: 250 2.1.5 *");
+    client.send(b"RCPT TO:<nobody@example.com>\r\n");
+    client.handle(Event::Reply(first, Reply::Permitted));
+    client.expect_silence();
+    let second = client.held.pop_front().unwrap();
+    client.handle(Event::Reply(
+        second,
+        Reply::Refused(Refusal::no_such_mailbox()),
+    ));
+    client.play("S: 550 5.1.1 *");
 }
