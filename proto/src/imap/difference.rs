@@ -54,8 +54,8 @@ impl Differences {
     /// Passes over chunks that are in both, as long as both cursors stand at their start.
     fn skip_shared(&mut self) {
         if Arc::ptr_eq(&self.older.snapshot, &self.newer.snapshot) && self.always.is_empty() {
-            self.older.to_end();
-            self.newer.to_end();
+            self.older.move_to_end();
+            self.newer.move_to_end();
         }
         while self.older.offset == 0
             && self.newer.offset == 0
@@ -125,17 +125,17 @@ impl Cursor {
         self.offset += 1;
         let chunk = self.snapshot.chunk(self.chunk);
         if chunk.is_some_and(|(_, chunk)| self.offset == chunk.messages().len()) {
-            self.to_chunk(self.chunk + 1);
+            self.move_to_chunk(self.chunk + 1);
         }
     }
 
-    fn to_chunk(&mut self, chunk: usize) {
+    fn move_to_chunk(&mut self, chunk: usize) {
         self.chunk = chunk;
         self.offset = 0;
     }
 
-    fn to_end(&mut self) {
-        self.to_chunk(usize::MAX);
+    fn move_to_end(&mut self) {
+        self.move_to_chunk(usize::MAX);
     }
 
     fn passed(&self) -> u32 {

@@ -13,8 +13,8 @@ pub use call::{
     Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
     No, NoCode, Reply, Selected, SpecialUse, StoreMode, Tls,
 };
-pub use server::Server;
 pub use search::{DateTest, SearchKey, SearchText};
+pub use server::Server;
 pub use snapshot::{Changes, MessageState, Snapshot};
 pub use uid_set::UidSet;
 pub use view::{Telling, Update, Updates, View};

@@ -22,7 +22,7 @@ impl UidSet {
 
     /// How many UIDs there are, whether messages have them or not.
     pub fn len(&self) -> u64 {
-        self.ranges.iter().map(|range| width(range)).sum()
+        self.ranges.iter().map(width).sum()
     }
 
     /// The smallest.
@@ -49,7 +49,7 @@ impl UidSet {
 
     /// In order. As many as [`len`](Self::len) says, so mind its bound.
     pub fn iter(&self) -> impl Iterator<Item = Uid> + '_ {
-        let numbers = self.ranges.iter().flat_map(|range| numbers(range));
+        let numbers = self.ranges.iter().flat_map(numbers);
         numbers.filter_map(Uid::new)
     }
 

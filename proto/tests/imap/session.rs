@@ -419,3 +419,8 @@ fn notice_that_comes_before_the_mailbox_is_open_is_heard() {
         "{sent}"
     );
 }
+
+#[test]
+fn quiet_session_is_small() {
+    assert!(size_of::<rmail_proto::imap::Server>() <= 2 * 1024);
+}

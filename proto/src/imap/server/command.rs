@@ -50,7 +50,7 @@ enum Start {
     /// IDLE.
     Idle,
     /// TLS comes up.
-    StartTls,
+    Tls,
 }
 
 impl Server {
@@ -78,7 +78,7 @@ impl Server {
                     .extend_from_slice(b"+ idling\r\n");
                 self.end(now, Ending::idle(Idle::new(tag, now)));
             }
-            Start::StartTls => {
+            Start::Tls => {
                 let text = "Begin TLS negotiation now";
                 self.session.output.tagged(&tag, Condition::Ok, None, text);
                 self.session.output.start_tls();
@@ -119,7 +119,7 @@ impl Server {
                 session.deselect();
                 Start::End(Ending::ok(tag, "Unselect completed"))
             }
-            CommandBody::StartTls if session.may_start_tls() => Start::StartTls,
+            CommandBody::StartTls if session.may_start_tls() => Start::Tls,
             CommandBody::StartTls => Start::Fault("TLS is not to be had, or is up already"),
             CommandBody::Login { .. } | CommandBody::Authenticate { .. }
                 if !session.may_login() =>
@@ -206,7 +206,7 @@ impl Session {
             CommandBody::Status { mailbox, items } => {
                 Task::Manage(Manage::status(tag, mailbox, items))
             }
-            CommandBody::List(list) => Task::List(Box::new(List::list(tag, list))),
+            CommandBody::List(list) => Task::List(Box::new(List::new(tag, list))),
             CommandBody::Lsub { reference, pattern } => {
                 Task::List(Box::new(List::lsub(tag, &reference, &pattern)))
             }
@@ -218,9 +218,9 @@ impl Session {
     /// The commands that need a selected mailbox.
     fn start_message_task(&mut self, tag: Tag, body: CommandBody) -> Start {
         let task = match body {
-            CommandBody::Expunge => Expunge::expunge(self, tag, None).map(Task::Expunge),
+            CommandBody::Expunge => Expunge::new(self, tag, None).map(Task::Expunge),
             CommandBody::UidExpunge { uids } => {
-                Expunge::expunge(self, tag, Some(&uids)).map(Task::Expunge)
+                Expunge::new(self, tag, Some(&uids)).map(Task::Expunge)
             }
             CommandBody::Close => Ok(Task::Expunge(Expunge::close(tag))),
             CommandBody::Search {

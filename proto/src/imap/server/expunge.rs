@@ -25,7 +25,7 @@ impl Expunge {
     /// # Errors
     ///
     /// The answer, when the mailbox is read-only.
-    pub(super) fn expunge(
+    pub(super) fn new(
         session: &mut Session,
         tag: Tag,
         uids: Option<&SequenceSet>,

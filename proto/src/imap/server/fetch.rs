@@ -10,7 +10,7 @@
 //!
 //! ¹ And answered at once, when the view alone can answer.
 
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 
 use super::{
     message_writer::{MessageWriter, Progress},
@@ -69,7 +69,7 @@ enum Stage {
         uids: Vec<Uid>,
     },
     Writing {
-        writer: Option<MessageWriter>,
+        writer: Option<Box<MessageWriter>>,
         waiting: VecDeque<MessageData>,
         /// Messages of this slice that were not answered yet.
         unanswered: Vec<Uid>,
@@ -317,7 +317,7 @@ impl Fetch {
             &self.newly_seen,
         );
         self.stage = Stage::Writing {
-            writer,
+            writer: writer.map(Box::new),
             waiting,
             unanswered,
         };
@@ -327,7 +327,7 @@ impl Fetch {
     fn write(
         &mut self,
         session: &mut Session,
-        mut writer: MessageWriter,
+        mut writer: Box<MessageWriter>,
         reply: Option<Reply>,
         waiting: VecDeque<MessageData>,
         unanswered: Vec<Uid>,

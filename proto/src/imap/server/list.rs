@@ -57,7 +57,7 @@ struct ListLine {
 }
 
 impl List {
-    pub(super) fn list(tag: Tag, list: wire::List) -> Self {
+    pub(super) fn new(tag: Tag, list: wire::List) -> Self {
         let is_separator = !list.extended && list.patterns.iter().all(String::is_empty);
         let reference = &list.reference;
         let patterns = list.patterns.iter();
