@@ -231,6 +231,7 @@ pub enum Call {
         size_bytes: u64,
     },
     /// A piece of a message; the first one begins the upload, `last` ends it. Answered by `Done`.
+    /// Whatever the answer, the upload is used by `Append` or given up by `Discard`.
     Chunk {
         /// Which upload.
         upload: UploadId,

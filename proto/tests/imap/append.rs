@@ -227,3 +227,41 @@ fn shutdown_lets_an_upload_finish() {
          S: * BYE [UNAVAILABLE] *",
     );
 }
+
+#[test]
+fn refused_chunk_cancels_the_check_of_the_next_message() {
+    let mut client = client();
+    client.world.hold = Some("Chunk");
+    client.send(b"a APPEND Sent {3+}\r\nabc");
+    client.world.hold = Some("AppendCheck");
+    client.send(b" {3+}\r\n");
+    assert_eq!(client.held.len(), 2);
+    let id = client.held.pop_front().unwrap();
+    let no = rmail_proto::imap::No {
+        code: NoCode::OverQuota,
+        text: "Full".into(),
+    };
+    client.world.refuse = Some(("Discard", NoCode::Unavailable));
+    client.handle(Event::Reply(id, rmail_proto::imap::Reply::No(no)));
+    assert!(client.held.is_empty());
+    client.play(
+        "S: a NO [OVERQUOTA] Full
+         C: def
+         C: b NOOP
+         S: b OK *",
+    );
+}
+
+#[test]
+fn client_that_leaves_before_its_message_comes_leaves_nothing_to_discard() {
+    let mut client = client();
+    client.send(b"a APPEND Sent {3+}\r\n");
+    client.handle(Event::PeerClosed);
+    assert!(
+        !client
+            .world
+            .calls
+            .iter()
+            .any(|call| call.starts_with("Discard"))
+    );
+}

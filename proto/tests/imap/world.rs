@@ -321,6 +321,9 @@ impl Memory {
     }
 
     fn append(&mut self, name: &str, messages: Vec<rmail_proto::imap::NewMessage>) -> Reply {
+        let Some(folder) = self.folders.get_mut(name) else {
+            return no(NoCode::TryCreate, "No such mailbox");
+        };
         let uploads: Vec<Vec<u8>> = messages
             .iter()
             .map(|message| {
@@ -329,9 +332,6 @@ impl Memory {
                     .expect("it was uploaded")
             })
             .collect();
-        let Some(folder) = self.folders.get_mut(name) else {
-            return no(NoCode::TryCreate, "No such mailbox");
-        };
         let uids = messages.into_iter().zip(uploads).map(|(message, raw)| {
             let now = DateTime::utc(UnixTime(1_700_000_000));
             let date = message.internal_date.unwrap_or(now);
@@ -509,6 +509,10 @@ impl World<Server> for Memory {
         let refused = self.refuse.filter(|(refused, _)| name.starts_with(refused));
         self.calls.push(name);
         if let Some((_, code)) = refused {
+            if let Call::Chunk { upload, .. } = call {
+                // It may have been begun, so it is to be discarded.
+                self.uploads.entry(upload).or_default();
+            }
             return Some(no(code, "Not now"));
         }
         Some(match call {
@@ -564,7 +568,7 @@ impl World<Server> for Memory {
                 Reply::Done
             }
             Call::Discard { upload } => {
-                self.uploads.remove(&upload);
+                assert!(self.uploads.remove(&upload).is_some(), "nothing to discard");
                 Reply::Done
             }
             Call::Append { name, messages } => self.append(&name, messages),

@@ -49,6 +49,8 @@ enum Stage {
     Receiving {
         left_bytes: u64,
         chunk: Vec<u8>,
+        /// Whether a chunk was sent: else there is no upload yet.
+        has_begun: bool,
     },
     Dropping {
         left_bytes: u64,
@@ -179,10 +181,13 @@ impl Append {
             return Next::Stay;
         };
         self.in_flight.remove(index);
-        match reply {
-            Reply::Done => self.finish_if_complete(),
-            reply => self.fail(session, reader, &reply),
+        if let Reply::Done = reply {
+            return self.finish_if_complete();
         }
+        if let Stage::Checking { call, .. } = self.stage {
+            session.output.cancel(call);
+        }
+        self.fail(session, reader, &reply)
     }
 
     /// Gives up: nothing is stored.
@@ -202,6 +207,7 @@ impl Append {
         self.stage = Stage::Receiving {
             left_bytes: message.size_bytes,
             chunk: Vec::new(),
+            has_begun: false,
         };
     }
 
@@ -211,8 +217,14 @@ impl Append {
         reader: &mut CommandReader,
         input: &[u8],
     ) -> usize {
-        let (Stage::Receiving { left_bytes, chunk }, Some(message)) =
-            (&mut self.stage, self.messages.last())
+        let (
+            Stage::Receiving {
+                left_bytes,
+                chunk,
+                has_begun,
+            },
+            Some(message),
+        ) = (&mut self.stage, self.messages.last())
         else {
             return 0;
         };
@@ -225,6 +237,7 @@ impl Append {
         *left_bytes -= taken as u64;
         let last = *left_bytes == 0;
         if last || chunk.len() == limits::UPLOAD_CHUNK_BYTES {
+            *has_begun = true;
             self.in_flight.push(session.output.call(Call::Chunk {
                 upload: message.upload,
                 data: Bytes::from(core::mem::take(chunk)),
@@ -312,6 +325,12 @@ impl Append {
     fn discard(&mut self, session: &mut Session) {
         for id in self.in_flight.drain(..) {
             session.output.cancel(id);
+        }
+        if let Stage::Receiving {
+            has_begun: false, ..
+        } = self.stage
+        {
+            self.messages.pop();
         }
         for message in self.messages.drain(..) {
             // Nobody waits for the answer.
