@@ -548,15 +548,18 @@ mod tests {
                     prop_assert_eq!(snapshot.get(number), Some(expected));
                     prop_assert_eq!(snapshot.find(expected.uid), Some((number, expected)));
                 }
-                prop_assert_eq!(snapshot.get(MessageNumber::new(snapshot.len() + 1).unwrap()), None);
+                let beyond = MessageNumber::new(snapshot.len() + 1).unwrap();
+                prop_assert_eq!(snapshot.get(beyond), None);
                 let first_unseen = model.values().position(is_unseen).map(|index| index as u32 + 1);
                 prop_assert_eq!(snapshot.first_unseen().map(MessageNumber::get), first_unseen);
                 let unseen_count = model.values().filter(|state| is_unseen(state)).count();
                 prop_assert_eq!(snapshot.unseen_count() as usize, unseen_count);
                 let has_keyword = model.values().any(|state| !state.flags.keywords.is_empty());
                 prop_assert_eq!(snapshot.keywords().len(), usize::from(has_keyword));
-                let sizes: Vec<usize> = snapshot.chunks.iter().map(|placed| placed.chunk.messages.len()).collect();
-                prop_assert!(sizes.iter().all(|&size| (1..=limits::SNAPSHOT_CHUNK_MESSAGES).contains(&size)));
+                for placed in &snapshot.chunks {
+                    let size = placed.chunk.messages.len();
+                    prop_assert!((1..=limits::SNAPSHOT_CHUNK_MESSAGES).contains(&size));
+                }
                 let ranged = snapshot.range(uid(100)..=uid(700)).count();
                 prop_assert_eq!(ranged, model.range(100..=700).count());
             }

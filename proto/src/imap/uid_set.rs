@@ -255,7 +255,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_set_of_numbers(a in numbers(), b in numbers(), from in 1u32..40, to in 1u32..40) {
+        fn behaves_as_a_set_of_numbers(
+            a in numbers(),
+            b in numbers(),
+            from in 1u32..40,
+            to in 1u32..40,
+        ) {
             let (x, y) = (set(&a), set(&b));
             prop_assert_eq!(&numbers_of(&x), &a);
             prop_assert_eq!(x.len(), a.len() as u64);
