@@ -20,6 +20,8 @@ impl SystemFlags {
     pub const DELETED: Self = Self(8);
     /// `\Draft`
     pub const DRAFT: Self = Self(16);
+    /// All of them.
+    pub const ALL: Self = Self(31);
 
     /// Each flag with its spelling, in the order in which they are sent.
     pub const NAMED: [(Self, &'static str); 5] = [

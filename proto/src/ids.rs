@@ -63,6 +63,18 @@ macro_rules! lasting_id {
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub struct $name(pub u128);
 
+        impl $name {
+            /// The id that displays so, its letters in any case; `None` for any other text.
+            pub fn parse(text: &str) -> Option<Self> {
+                let digits = match text.split_at_checked($prefix.len())? {
+                    (prefix, digits) if prefix.eq_ignore_ascii_case($prefix) => digits,
+                    _ => return None,
+                };
+                let valid = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+                valid.then(|| u128::from_str_radix(digits, 16).ok().map(Self))?
+            }
+        }
+
         impl fmt::Display for $name {
             /// As an `objectid` (RFC 8474 §7): a letter and 32 hexadecimal digits.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -64,3 +64,114 @@ pub const FETCH_HEADER_BYTES: usize = 64 * 1024;
 
 /// Largest piece of a message that is read at once.
 pub const READ_BYTES: usize = 64 * 1024;
+
+/// Messages in one shared piece of a mailbox's snapshot.
+pub const SNAPSHOT_CHUNK_MESSAGES: usize = 512;
+
+/// Keywords of one mailbox that FLAGS and PERMANENTFLAGS name. There may be more.
+pub const MAILBOX_KEYWORDS_SHOWN: usize = 256;
+
+/// Longest IMAP command in bytes, CRLF and literals included, APPEND's messages not.
+pub const IMAP_COMMAND_BYTES: usize = 64 * 1024;
+
+/// Longest IMAP tag in bytes.
+pub const IMAP_TAG_BYTES: usize = 128;
+
+/// Ranges of one set of message numbers or UIDs in a command.
+pub const IMAP_SET_RANGES: usize = 8 * 1024;
+
+/// Items of one FETCH.
+pub const IMAP_FETCH_ITEMS: usize = 256;
+
+/// Part numbers of one body section.
+pub const IMAP_SECTION_DEPTH: usize = 64;
+
+/// Depth to which the keys of a SEARCH nest.
+pub const IMAP_SEARCH_DEPTH: usize = 100;
+
+/// Keys of one SEARCH.
+pub const IMAP_SEARCH_KEYS: usize = 1024;
+
+/// Patterns of one LIST.
+pub const IMAP_LIST_PATTERNS: usize = 64;
+
+/// Longest mailbox name or pattern in a command, in bytes as sent.
+pub const IMAP_MAILBOX_NAME_BYTES: usize = 1024;
+
+/// Pairs of one ID command (RFC 2971 §3.3 asks for 30 at most).
+pub const IMAP_ID_PAIRS: usize = 30;
+
+/// Longest field name in the header of a submitted message; a longer line start is no field.
+pub const SMTP_FIELD_NAME_BYTES: usize = 128;
+
+/// Longest From field of a submitted message, without its name.
+pub const SMTP_FROM_FIELD_BYTES: usize = 16 * 1024;
+
+/// Most bytes that the missing fields add to a submitted message (Date, Message-ID with a
+/// hostname of [`DOMAIN_BYTES`], and CRLFs).
+pub const SMTP_HEADER_ADDED_BYTES: usize = 512;
+
+/// Waiting for a client of a submission listener to authenticate.
+pub const SMTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Output that is gathered before it is sent as one piece.
+pub const SEND_PIECE_BYTES: usize = 16 * 1024;
+
+/// Faulty IMAP commands in a row after which the session is ended with BYE.
+pub const IMAP_FAULTS_MAX: u32 = 20;
+
+/// Failed IMAP logins after which the session is ended with BYE.
+pub const IMAP_LOGIN_FAILURES_MAX: u32 = 3;
+
+/// From the beginning of an IMAP connection (or of TLS on it) to the login.
+pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+
+/// Waiting for a command of a client that is logged in (RFC 3501 §5.4 asks for 30 minutes at
+/// least). IDLE knows no such limit.
+pub const IMAP_COMMAND_TIMEOUT: Duration = Duration::from_secs(31 * 60);
+
+/// Waiting for more of a message that is appended.
+pub const IMAP_DATA_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// From one sign of life to the next while a client idles.
+pub const IMAP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2 * 60);
+
+/// Longest line of an AUTHENTICATE exchange, CRLF included.
+pub const IMAP_AUTH_LINE_BYTES: usize = 12 * 1024;
+
+/// Longest line that can end IDLE, CRLF included.
+pub const IMAP_IDLE_LINE_BYTES: usize = 64;
+
+/// Untagged responses that are written before send credit is looked at again.
+pub const IMAP_UPDATES_AT_ONCE: usize = 8;
+
+/// Mailboxes that LIST looks at before send credit is looked at again.
+pub const LIST_MAILBOXES_AT_ONCE: usize = 16;
+
+/// Messages that a SEARCH looks at in one step, and UIDs of one `Call::Search`.
+pub const SEARCH_MESSAGES: usize = 1000;
+
+/// Messages of one APPEND (RFC 3502).
+pub const APPEND_MESSAGES: usize = 64;
+
+/// Send credit without which FETCH does not ask for contents.
+pub const FETCH_CREDIT_BYTES: usize = SEND_CREDIT_BYTES / 2;
+
+/// Longest header that HEADER.FIELDS looks at; fields beyond it are not found.
+pub const FETCH_HEADER_FIELDS_BYTES: u64 = 256 * 1024;
+
+/// Parts within parts. A multipart or message nested deeper is one opaque part.
+pub const MIME_DEPTH_MAX: usize = 32;
+
+/// Parts of one message. With the last one, boundaries lose their meaning and it runs to the end.
+pub const MIME_PARTS_MAX: usize = 1_000;
+
+/// Longest header field name that a filter compares, in bytes; a longer one matches nothing.
+pub const FIELD_NAME_BYTES: usize = 1024;
+
+/// Deepest nesting of comments in a From field.
+pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
+
+/// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
+/// 5321 §4.5.3.1.5. Longer texts take several lines.
+pub const SMTP_REPLY_TEXT_BYTES: usize = 450;

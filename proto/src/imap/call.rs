@@ -191,7 +191,7 @@ pub enum Call {
     Unselect,
     /// The selected mailbox's present state. Answered by `Snapshot`.
     Refresh,
-    /// Answered by `Done`.
+    /// Answered by `Created` (or by `Done`: then the client isn't told the mailbox's id).
     Create {
         /// In UTF-8.
         name: String,
@@ -231,6 +231,7 @@ pub enum Call {
         size_bytes: u64,
     },
     /// A piece of a message; the first one begins the upload, `last` ends it. Answered by `Done`.
+    /// Whatever the answer, the upload is used by `Append` or given up by `Discard`.
     Chunk {
         /// Which upload.
         upload: UploadId,
@@ -331,6 +332,8 @@ pub enum Reply {
     },
     /// It is done.
     Done,
+    /// The mailbox is made.
+    Created(MailboxId),
     /// The answer to STATUS.
     Status(MailboxStatus),
     /// The messages are on disk.

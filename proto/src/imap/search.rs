@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::UidSet;
-use crate::{Keyword, ModSeq, SystemFlags};
+use crate::{EmailId, Keyword, ModSeq, SystemFlags, ThreadId};
 
 /// What a message must match. Message numbers, `\Recent` and `$`-like references to the session
 /// are resolved to UIDs before a program leaves the machine.
@@ -39,6 +39,10 @@ pub enum SearchKey {
     Text(SearchText),
     /// Changed at or after this (RFC 7162 §3.1.5).
     ModSeq(ModSeq),
+    /// It has this content (RFC 8474 §6).
+    EmailId(EmailId),
+    /// It belongs to this conversation (RFC 8474 §6).
+    ThreadId(ThreadId),
 }
 
 /// How a date is compared.

@@ -1,6 +1,12 @@
 //! MIME (RFC 2045 and following): what IMAP needs to know of a message, found while it arrives.
 
+mod header;
+mod parts;
+
 use alloc::{string::String, vec::Vec};
+
+pub use header::{Field, FieldFilter, Fields, filter_fields, unfold};
+pub use parts::{Located, Part, PartKind, Parts};
 
 use crate::DateTime;
 
