@@ -1,1 +1,4 @@
+//! All that both daemons share and that is neither protocol nor storage nor input and output:
+//! configuration, sessions, the node, policy, delivery, the command line.
 
+pub mod config;
