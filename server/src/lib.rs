@@ -2,3 +2,6 @@
 //! configuration, sessions, the node, policy, delivery, the command line.
 
 pub mod config;
+pub mod credentials;
+pub mod limits;
+pub mod tls;

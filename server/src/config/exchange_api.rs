@@ -166,7 +166,12 @@ impl HttpLimits {
     fn read(mut section: Section<'_>) -> Self {
         let s = &mut section;
         let bytes = |s: &mut Section<'_>, key, default: u64| {
-            read_size(s, key, default, u32::try_from(256 * MIB).expect("it is less than 4 GiB"))
+            read_size(
+                s,
+                key,
+                default,
+                u32::try_from(256 * MIB).expect("it is less than 4 GiB"),
+            )
         };
         let limits = Self {
             header_bytes: bytes(s, "header_bytes", 32 * KIB),
@@ -216,7 +221,9 @@ fn read_token_secret(section: &mut Section<'_>) -> Option<Secret<String>> {
 fn read_previous_secrets(section: &mut Section<'_>) -> Vec<Secret<String>> {
     let expected = "a secret that token_secret was before: no empty text, no placeholder";
     section.list("token_secret_previous", Vec::new(), expected, |text| {
-        check_secret(text).is_ok().then(|| Secret::new(text.to_owned()))
+        check_secret(text)
+            .is_ok()
+            .then(|| Secret::new(text.to_owned()))
     })
 }
 
@@ -225,19 +232,24 @@ fn check_secret(secret: &str) -> Result<(), String> {
     let known = secret.trim().to_ascii_lowercase();
     match known.as_str() {
         "" => Err("an empty text".to_owned()),
-        text if PLACEHOLDERS.contains(&text) => Err("a placeholder that anyone can guess".to_owned()),
+        text if PLACEHOLDERS.contains(&text) => {
+            Err("a placeholder that anyone can guess".to_owned())
+        }
         _ => Ok(()),
     }
 }
 
 fn read_cors_origins(section: &mut Section<'_>) -> CorsOrigins {
     let expected = "\"*\" or an origin such as https://webmail.example.com";
-    let origins = section.list("cors_origins", vec!["*".to_owned()], expected, |text| {
-        match text {
+    let origins = section.list(
+        "cors_origins",
+        vec!["*".to_owned()],
+        expected,
+        |text| match text {
             "*" => Some(text.to_owned()),
             text => parse_origin(text),
-        }
-    });
+        },
+    );
     match origins.iter().any(|origin| origin == "*") {
         true => CorsOrigins::Any,
         false => CorsOrigins::Only(origins),
@@ -255,7 +267,9 @@ fn parse_host(text: &str) -> Option<String> {
 
 /// An absolute http or https URL without query and fragment.
 fn parse_url(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
     let host = rest.split('/').next().unwrap_or_default();
     let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@');
     (!host.is_empty() && !rest.contains(wrong)).then(|| text.to_owned())

@@ -15,7 +15,11 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: found {}; expected {}", self.path, self.found, self.expected)
+        write!(
+            f,
+            "{}: found {}; expected {}",
+            self.path, self.found, self.expected
+        )
     }
 }
 

@@ -20,8 +20,15 @@ pub enum LogLevel {
 impl LogLevel {
     /// Parses a name, in any case.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
-        all.into_iter().find(|level| level.name().eq_ignore_ascii_case(name))
+        let all = [
+            Self::Debug,
+            Self::Info,
+            Self::Warning,
+            Self::Error,
+            Self::Critical,
+        ];
+        all.into_iter()
+            .find(|level| level.name().eq_ignore_ascii_case(name))
     }
 
     /// As it stands in the file.

@@ -206,11 +206,13 @@ impl Config {
         ];
         for (index, (path, host, port)) in listeners.into_iter().enumerate() {
             let Some(port) = port else { continue };
-            let taken = listeners[..index].iter().find(|(_, other_host, other_port)| {
-                let overlaps =
-                    *other_host == host || other_host.is_unspecified() || host.is_unspecified();
-                *other_port == Some(port) && overlaps
-            });
+            let taken = listeners[..index]
+                .iter()
+                .find(|(_, other_host, other_port)| {
+                    let overlaps =
+                        *other_host == host || other_host.is_unspecified() || host.is_unspecified();
+                    *other_port == Some(port) && overlaps
+                });
             if let Some((taken_by, _, _)) = taken {
                 let found = format!("{port}, which {taken_by} has too");
                 report.fault(path.to_owned(), found, "a port of its own");
@@ -321,7 +323,8 @@ fn read_domains(top: &mut Section<'_>, default: Vec<Domain>) -> Vec<Domain> {
         // Items that are no domains have been noted already; an empty list has not.
         if top.is_empty_list("domains") {
             let path = top.path("domains");
-            top.report().fault(path, "an empty list", "at least one domain");
+            top.report()
+                .fault(path, "an empty list", "at least one domain");
         }
         return given;
     }
@@ -346,12 +349,7 @@ fn read_port(section: &mut Section<'_>, key: &'static str, default: u16) -> Opti
     NonZeroU16::new(u16::try_from(port).expect("the range was checked"))
 }
 
-fn read_count(
-    section: &mut Section<'_>,
-    key: &'static str,
-    default: u64,
-    most: u32,
-) -> NonZeroU32 {
+fn read_count(section: &mut Section<'_>, key: &'static str, default: u64, most: u32) -> NonZeroU32 {
     let count = read_non_zero(section, key, default, u64::from(most));
     NonZeroU32::try_from(count).expect("the range was checked")
 }
@@ -377,12 +375,7 @@ fn read_non_zero(
 }
 
 /// A number of seconds.
-fn read_seconds(
-    section: &mut Section<'_>,
-    key: &'static str,
-    default: u64,
-    most: u64,
-) -> Duration {
+fn read_seconds(section: &mut Section<'_>, key: &'static str, default: u64, most: u64) -> Duration {
     Duration::from_secs(section.integer(key, default, 1..=most))
 }
 
@@ -398,7 +391,9 @@ fn parse_path(text: &str, folder: &Path) -> Option<PathBuf> {
         return None;
     }
     let joined = folder.join(text);
-    let without_dots = joined.components().filter(|part| *part != Component::CurDir);
+    let without_dots = joined
+        .components()
+        .filter(|part| *part != Component::CurDir);
     Some(without_dots.collect())
 }
 

@@ -19,7 +19,10 @@ impl Network {
         let address: IpAddr = address.parse().ok()?;
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
         let prefix_bits = bits.unwrap_or(bits_max);
-        (prefix_bits <= bits_max).then_some(Self { address, prefix_bits })
+        (prefix_bits <= bits_max).then_some(Self {
+            address,
+            prefix_bits,
+        })
     }
 
     /// Whether the address lies in the network; an IPv4 address in IPv6 clothes is the IPv4
@@ -69,13 +72,25 @@ mod tests {
             ("::ffff:10.0.0.0/104", "10.1.2.3", true),
         ] {
             let network = Network::parse(network).unwrap();
-            assert_eq!(network.contains(address.parse().unwrap()), contained, "{network} {address}");
+            assert_eq!(
+                network.contains(address.parse().unwrap()),
+                contained,
+                "{network} {address}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for text in ["", "localhost", "10.0.0.0/33", "::/129", "10.0.0/8", "1.2.3.4/", "1.2.3.4/-1"] {
+        for text in [
+            "",
+            "localhost",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "1.2.3.4/",
+            "1.2.3.4/-1",
+        ] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }

@@ -47,7 +47,10 @@ impl RateLimit {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let s = &mut section;
         let local = ["127.0.0.1", "::1"];
-        let local = local.iter().filter_map(|text| Network::parse(text)).collect();
+        let local = local
+            .iter()
+            .filter_map(|text| Network::parse(text))
+            .collect();
         let rate_limit = Self {
             enabled: s.boolean("enabled", true),
             connection_rate: read_count(s, "connection_rate", 20, RATE_MAX),

@@ -98,7 +98,10 @@ impl<'r> Section<'r> {
     pub(super) fn close(self) {
         for (index, (key, _)) in self.members.iter().enumerate() {
             let path = format!("{}{key}", self.prefix);
-            if self.members[..index].iter().any(|(earlier, _)| earlier == key) {
+            if self.members[..index]
+                .iter()
+                .any(|(earlier, _)| earlier == key)
+            {
                 let text = "this key is there more than once; the last one counts".to_owned();
                 self.report.warning(path, text);
             } else if !self.known.contains(&key.as_str()) {
@@ -301,7 +304,9 @@ fn nearest<'k>(path: &str, known: &'k [String]) -> Option<&'k str> {
         };
         strsim::normalized_damerau_levenshtein(&name, &candidate_name) + bonus
     };
-    let sections = known.iter().filter_map(|path| Some(path.rsplit_once('.')?.0));
+    let sections = known
+        .iter()
+        .filter_map(|path| Some(path.rsplit_once('.')?.0));
     let mut best = None;
     for candidate in known.iter().map(String::as_str).chain(sections) {
         let score = score(candidate);

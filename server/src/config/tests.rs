@@ -52,15 +52,26 @@ fn missing_keys_take_the_documented_defaults() {
     assert_eq!(config.imap.max_connections.get(), 100);
     assert!(config.exchange_api.token_secret.is_none());
     assert_eq!(config.exchange_api.token_ttl, Duration::from_secs(3600));
-    assert_eq!(config.exchange_api.token_max_age, Duration::from_secs(2_592_000));
+    assert_eq!(
+        config.exchange_api.token_max_age,
+        Duration::from_secs(2_592_000)
+    );
     assert_eq!(config.exchange_api.cors_origins, CorsOrigins::Any);
     assert_eq!(config.tls, Tls::SelfSigned);
     assert_eq!(config.delivery.workers.get(), 4);
     let limit = &config.rate_limit;
     assert!(limit.enabled);
-    let rates = [limit.connection_rate, limit.message_rate, limit.recipient_rate];
+    let rates = [
+        limit.connection_rate,
+        limit.message_rate,
+        limit.recipient_rate,
+    ];
     assert_eq!(rates.map(NonZeroU32::get), [20, 30, 100]);
-    let periods = [limit.connection_period, limit.message_period, limit.recipient_period];
+    let periods = [
+        limit.connection_period,
+        limit.message_period,
+        limit.recipient_period,
+    ];
     assert_eq!(periods, [Duration::from_secs(60); 3]);
     assert_eq!(limit.auth_failure_limit.get(), 5);
     assert_eq!(limit.auth_failure_lockout, Duration::from_secs(600));
@@ -135,7 +146,10 @@ fn fault_says_what_would_be_right() {
 
 #[test]
 fn syntax_fault_names_line_and_column() {
-    assert_eq!(faults("{\n  \"smtp\": {,}\n}"), ["line 2, column 12: key must be a string"]);
+    assert_eq!(
+        faults("{\n  \"smtp\": {,}\n}"),
+        ["line 2, column 12: key must be a string"]
+    );
     assert_eq!(faults(""), ["line 1, column 0: EOF while parsing a value"]);
     assert_eq!(faults("[]"), ["the whole file: a list of 0 values"]);
 }
@@ -175,12 +189,21 @@ fn relative_paths_resolve_against_the_folder_of_the_file() {
     );
     assert_eq!(config.mail_root, Path::new("/etc/rmail/mail/../data"));
     let (cert_file, key_file) = ("/etc/rmail/c.pem".into(), "/k.pem".into());
-    assert_eq!(config.tls, Tls::Files { cert_file, key_file });
+    assert_eq!(
+        config.tls,
+        Tls::Files {
+            cert_file,
+            key_file
+        }
+    );
 }
 
 #[test]
 fn one_of_certificate_and_key_alone_is_a_fault() {
-    assert_eq!(faults(r#"{"tls": {"cert_file": "c.pem"}}"#), ["tls.key_file: nothing"]);
+    assert_eq!(
+        faults(r#"{"tls": {"cert_file": "c.pem"}}"#),
+        ["tls.key_file: nothing"]
+    );
     let text = r#"{"tls": {"cert_file": null, "key_file": "k.pem"}}"#;
     assert_eq!(faults(text), ["tls.cert_file: nothing"]);
 }
@@ -222,9 +245,14 @@ fn placeholder_secrets_are_refused_short_ones_warned_of_and_none_is_shown() {
     let (config, warnings) = Config::load(text, folder()).unwrap();
     assert_eq!(warnings[0].path, "exchange_api.token_secret");
     assert!(!format!("{config:?} {warnings:?}").contains("tr0ub4dor"));
-    assert_eq!(config.exchange_api.token_secret.unwrap().reveal(), "tr0ub4dor");
+    assert_eq!(
+        config.exchange_api.token_secret.unwrap().reveal(),
+        "tr0ub4dor"
+    );
     let secret = "x".repeat(32);
-    load(&format!(r#"{{"exchange_api": {{"token_secret": "{secret}"}}}}"#));
+    load(&format!(
+        r#"{{"exchange_api": {{"token_secret": "{secret}"}}}}"#
+    ));
 }
 
 #[test]
@@ -236,7 +264,10 @@ fn web_addresses_are_checked() {
     let api = config.exchange_api;
     assert_eq!(api.public_url.as_deref(), Some("https://mail.example.com"));
     assert_eq!(api.allowed_hosts.unwrap(), ["a.b"]);
-    assert_eq!(api.cors_origins, CorsOrigins::Only(vec!["https://web.example".to_owned()]));
+    assert_eq!(
+        api.cors_origins,
+        CorsOrigins::Only(vec!["https://web.example".to_owned()])
+    );
     let text = r#"{"exchange_api": {"public_url": "mail.example.com", "token_ttl": 60,
         "token_max_age": 59, "cors_origins": ["https://a/b"]}}"#;
     assert_eq!(faults(text).len(), 3);
