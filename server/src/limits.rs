@@ -44,3 +44,18 @@ pub const SELF_SIGNED_RENEWAL: Duration = Duration::from_secs(30 * 24 * 60 * 60)
 
 /// An operator's certificate with less than this left is warned of.
 pub const CERTIFICATE_END_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Tries of the command line at a store in which another process is writing.
+pub const CLI_BUSY_TRIES: u32 = 100;
+
+/// Time between those tries.
+pub const CLI_BUSY_WAIT: Duration = Duration::from_millis(100);
+
+/// Accounts that an import writes at once.
+pub const IMPORT_BATCH: usize = 256;
+
+/// Largest file of accounts that is imported.
+pub const IMPORT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Times that a person is asked again for something mistyped.
+pub const CLI_PROMPT_TRIES: u32 = 3;

@@ -8,7 +8,11 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file can't be read.
-    #[error("{path} can't be read: {cause}; check tls.cert_file and tls.key_file, and that the user the server runs as may read it", path = path.display())]
+    #[error(
+        "{path} can't be read: {cause}; check tls.cert_file and tls.key_file, and that the \
+         user the server runs as may read it",
+        path = path.display()
+    )]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -16,19 +20,29 @@ pub enum TlsError {
         cause: io::Error,
     },
     /// A file is too large to be a certificate or a key.
-    #[error("{path} is no PEM file: it is larger than any certificate or key", path = path.display())]
+    #[error(
+        "{path} is no PEM file: it is larger than any certificate or key",
+        path = path.display()
+    )]
     TooLarge {
         /// Which.
         path: PathBuf,
     },
     /// The certificate file holds no certificate.
-    #[error("{path} holds no certificate; it needs at least one block \"-----BEGIN CERTIFICATE-----\", the server's own first", path = path.display())]
+    #[error(
+        "{path} holds no certificate; it needs at least one block \"-----BEGIN \
+         CERTIFICATE-----\", the server's own first",
+        path = path.display()
+    )]
     NoCertificate {
         /// Which.
         path: PathBuf,
     },
     /// A certificate is not well formed.
-    #[error("{path} holds a damaged certificate ({cause}); put a fresh copy there", path = path.display())]
+    #[error(
+        "{path} holds a damaged certificate ({cause}); put a fresh copy there",
+        path = path.display()
+    )]
     BadCertificate {
         /// Which.
         path: PathBuf,
@@ -36,7 +50,11 @@ pub enum TlsError {
         cause: String,
     },
     /// The key file holds no key that can be used.
-    #[error("{path} holds no private key without a passphrase ({cause}); \"openssl pkey -in OLD -out NEW\" writes one", path = path.display())]
+    #[error(
+        "{path} holds no private key without a passphrase ({cause}); \"openssl pkey -in OLD \
+         -out NEW\" writes one",
+        path = path.display()
+    )]
     NoKey {
         /// Which.
         path: PathBuf,
@@ -44,7 +62,11 @@ pub enum TlsError {
         cause: String,
     },
     /// The key is of a kind that TLS does not know here.
-    #[error("{path} holds a private key that can't be used ({cause}); use an ECDSA P-256 or P-384, an Ed25519, or an RSA key of 2048 bits or more", path = path.display())]
+    #[error(
+        "{path} holds a private key that can't be used ({cause}); use an ECDSA P-256 or \
+         P-384, an Ed25519, or an RSA key of 2048 bits or more",
+        path = path.display()
+    )]
     BadKey {
         /// Which.
         path: PathBuf,
@@ -52,7 +74,11 @@ pub enum TlsError {
         cause: String,
     },
     /// Key and certificate do not belong together.
-    #[error("the key in {key} does not fit the certificate in {cert}; set tls.cert_file and tls.key_file to a pair (and put the server's own certificate first in the chain)", cert = cert_file.display(), key = key_file.display())]
+    #[error(
+        "the key in {key} does not fit the certificate in {cert}; set tls.cert_file and \
+         tls.key_file to a pair (and put the server's own certificate first in the chain)",
+        cert = cert_file.display(), key = key_file.display()
+    )]
     Mismatch {
         /// The certificate.
         cert_file: PathBuf,
@@ -60,7 +86,11 @@ pub enum TlsError {
         key_file: PathBuf,
     },
     /// A self-signed certificate can't be written.
-    #[error("{path} can't be written: {cause}; mail_root must belong to the user the server runs as", path = path.display())]
+    #[error(
+        "{path} can't be written: {cause}; mail_root must belong to the user the server runs \
+         as",
+        path = path.display()
+    )]
     Unwritable {
         /// Which.
         path: PathBuf,
@@ -69,7 +99,8 @@ pub enum TlsError {
     },
     /// A self-signed certificate can't be made.
     #[error(
-        "a self-signed certificate for {hostname} can't be made: {cause}; set tls.cert_file and tls.key_file"
+        "a self-signed certificate for {hostname} can't be made: {cause}; set tls.cert_file \
+         and tls.key_file"
     )]
     Generation {
         /// The name it was for.
