@@ -35,7 +35,7 @@ pub struct Prepared {
 
 /// A mail server: SMTP and IMAP, one binary, one configuration file.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version)]
 struct Arguments {
     /// The configuration file; relative paths in it are relative to its folder
     #[arg(

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn folder() -> &'static Path {
@@ -90,6 +92,25 @@ fn example_says_the_defaults() {
 
 #[test]
 fn example_has_every_key() {
+    let (_, known) = Config::load_with_known("{}", folder());
+    assert_eq!(example_keys(), known.into_iter().collect());
+}
+
+#[test]
+fn every_key_refuses_a_value_of_a_wrong_type_by_its_path() {
+    for path in example_keys() {
+        let mut text = r#"{"wrong": "type"}"#.to_owned();
+        for key in path.rsplit('.') {
+            text = format!(r#"{{"{key}": {text}}}"#);
+        }
+        let faults = faults(&text);
+        let fault = format!("{path}: an object");
+        assert!(faults.contains(&fault), "{path}: {faults:?}");
+    }
+}
+
+/// Paths of all keys of the example.
+fn example_keys() -> BTreeSet<String> {
     fn collect(value: &serde_json::Value, path: &str, keys: &mut BTreeSet<String>) {
         match value {
             serde_json::Value::Object(members) => {
@@ -105,8 +126,7 @@ fn example_has_every_key() {
     let mut keys = BTreeSet::new();
     let example = serde_json::from_str(Config::default_json()).unwrap();
     collect(&example, "", &mut keys);
-    let (_, known) = Config::load_with_known("{}", folder());
-    assert_eq!(keys, known.into_iter().collect());
+    keys
 }
 
 #[test]
@@ -129,7 +149,7 @@ fn all_faults_are_listed_with_their_paths() {
             "smtp.max_recipients: 0",
             "imap.port: 65536",
             "imap.imaps_port: -1",
-            "delivery: a list of 0 values",
+            "delivery: a list",
             "rate_limit.enabled: 1",
             "rate_limit.connection_period: 0.5",
             "rate_limit.whitelist[1]: the text \"home\"",
@@ -151,7 +171,7 @@ fn syntax_fault_names_line_and_column() {
         ["line 2, column 12: key must be a string"]
     );
     assert_eq!(faults(""), ["line 1, column 0: EOF while parsing a value"]);
-    assert_eq!(faults("[]"), ["the whole file: a list of 0 values"]);
+    assert_eq!(faults("[]"), ["the whole file: a list"]);
 }
 
 #[test]
@@ -271,4 +291,36 @@ fn web_addresses_are_checked() {
     let text = r#"{"exchange_api": {"public_url": "mail.example.com", "token_ttl": 60,
         "token_max_age": 59, "cors_origins": ["https://a/b"]}}"#;
     assert_eq!(faults(text).len(), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_value_of_any_key_is_a_configuration_or_a_list_of_faults(
+        index in 0usize..80,
+        value in prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string()),
+            any::<f64>().prop_filter("JSON", |number| number.is_finite()).prop_map(|n| n.to_string()),
+            "\\PC{0,12}".prop_map(|text| serde_json::Value::from(text).to_string()),
+            "[a-z:/.*0-9]{0,12}".prop_map(|text| format!("[\"{text}\"]")),
+            Just("null".to_owned()),
+        ],
+    ) {
+        let keys: Vec<String> = example_keys().into_iter().collect();
+        let mut text = value;
+        for key in keys[index % keys.len()].rsplit('.') {
+            text = format!(r#"{{"{key}": {text}}}"#);
+        }
+        if let Err(faults) = Config::load(&text, folder()) {
+            prop_assert!(!faults.0.is_empty());
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_configuration_or_a_list_of_faults(text in "[{}\\[\\]\":,a-z0-9. -]{0,40}") {
+        if let Err(faults) = Config::load(&text, folder()) {
+            prop_assert!(!faults.0.is_empty());
+        }
+    }
 }
