@@ -184,7 +184,12 @@ fn execute(
             true => Ok(Outcome::Done),
             false => Ok(Outcome::Faulty),
         },
-        Command::Quickstart { dir } => quickstart::run(console, program, &dir).map(serving),
+        Command::Quickstart { dir } => {
+            // Its lines are pasted into a shell, where the program may not be in the path.
+            let typed = std::env::args().next();
+            let program = typed.as_deref().unwrap_or(program);
+            quickstart::run(console, program, &dir).map(serving)
+        }
     }
 }
 

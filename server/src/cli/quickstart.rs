@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rmail_proto::Secret;
@@ -67,9 +67,15 @@ pub(super) fn run(
     let loaded = Config::load(&text, &folder);
     let (config, _warnings) = loaded.expect("the configuration made here has no fault");
     let password = Secret::new(random::password());
-    add_account(&config, &password)?;
-    settings::write_new(&config_path, &text)?;
-    write_marker(&marker_path)?;
+    let prepared = add_account(&config, &password)
+        .and_then(|()| settings::write_new(&config_path, &text))
+        .and_then(|()| write_marker(&marker_path));
+    if prepared.is_err() {
+        // Made a moment ago, for nothing: another try shall find the folder as this one did.
+        let _ = fs::remove_dir_all(&config.mail_root);
+        let _ = fs::remove_file(&config_path);
+    }
+    prepared?;
     let password = Some(password.reveal().as_str());
     console.line(&instructions(&config, program, &folder, ADDRESS, password))?;
     Ok(Prepared {
@@ -166,10 +172,11 @@ fn instructions(
         port(smtp.smtps_port),
     );
     let (imap_port, imaps) = (port(imap.port), port(imap.imaps_port));
-    let config_path: PathBuf = folder.join("config.json");
-    let (folder, config_path) = (folder.display(), config_path.display());
+    let config_path = shell_word(&folder.join("config.json").display().to_string());
+    let (shown_folder, folder) = (folder.display(), folder.display().to_string());
+    let (program, folder) = (shell_word(program), shell_word(&folder));
     format!(
-        r#"A mail server for {address} starts in {folder}
+        r#"A mail server for {address} starts in {shown_folder}
 
   account   {address}
   password  {shown_password}
@@ -195,9 +202,18 @@ Next:
 
   {program} --config {config_path} user add bob@example.com
   {program} --config {config_path} user passwd {address}
-  Ctrl-C stops the server; "{program} quickstart --dir {folder}" starts it again.
+  {program} quickstart --dir {folder}    (starts it again, after Ctrl-C)
 "#
     )
+}
+
+/// A word as a shell reads it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +230,12 @@ mod tests {
         let text = instructions(&config, "rmail", Path::new("/x"), ADDRESS, Some("p4ss"));
         assert!(text.contains(&format!("smtp://127.0.0.1:{}/localhost", ports.0[0])));
         assert!(text.contains("alice@example.com:p4ss"));
+    }
+
+    #[test]
+    fn lines_to_paste_survive_odd_paths() {
+        assert_eq!(shell_word("/tmp/a-b/rmail"), "/tmp/a-b/rmail");
+        assert_eq!(shell_word("/it's here"), r"'/it'\''s here'");
     }
 
     #[test]
