@@ -64,3 +64,9 @@ pub const FETCH_HEADER_BYTES: usize = 64 * 1024;
 
 /// Largest piece of a message that is read at once.
 pub const READ_BYTES: usize = 64 * 1024;
+
+/// Messages in one shared piece of a mailbox's snapshot.
+pub const SNAPSHOT_CHUNK_MESSAGES: usize = 512;
+
+/// Keywords of one mailbox that FLAGS and PERMANENTFLAGS name. There may be more.
+pub const MAILBOX_KEYWORDS_SHOWN: usize = 256;

@@ -1,12 +1,17 @@
 //! IMAP4rev1 (RFC 3501): the server side.
 
 mod call;
+mod difference;
 mod search;
 mod snapshot;
+mod uid_set;
+mod view;
 
 pub use call::{
     Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
     No, NoCode, Reply, Selected, SpecialUse, StoreMode, Tls,
 };
 pub use search::{DateTest, SearchKey, SearchText};
-pub use snapshot::{Changes, MessageState, Snapshot, UidSet};
+pub use snapshot::{Changes, MessageState, Snapshot};
+pub use uid_set::UidSet;
+pub use view::{Telling, Update, Updates, View};
