@@ -93,20 +93,12 @@ impl<'a> Directory<'a> {
         &self,
         changes: &[DirectoryWrite],
     ) -> Result<Vec<Result<AccountId, StoreError>>, Failure> {
-        for _ in 1..limits::CLI_BUSY_TRIES {
-            match self
-                .store
+        let results = while_busy(|| {
+            self.store
                 .write_directory(clock::unix_now(), changes.to_vec())
-            {
-                Err(StoreError::Busy) => thread::sleep(limits::CLI_BUSY_WAIT),
-                Err(error) => return Err(error.into()),
-                Ok(results) => {
-                    self.hint();
-                    return Ok(results);
-                }
-            }
-        }
-        Err(StoreError::Busy.into())
+        })?;
+        self.hint();
+        Ok(results)
     }
 
     fn hint(&self) {
@@ -115,6 +107,19 @@ impl<'a> Directory<'a> {
             hints::send(&news.sockets, hints::DIRECTORY);
         }
     }
+}
+
+/// Tries again while another process is writing, for some seconds at most.
+pub(super) fn while_busy<T>(
+    mut attempt: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..limits::CLI_BUSY_TRIES {
+        match attempt() {
+            Err(StoreError::Busy) => thread::sleep(limits::CLI_BUSY_WAIT),
+            outcome => return outcome,
+        }
+    }
+    attempt()
 }
 
 fn no_account(address: &str) -> Failure {

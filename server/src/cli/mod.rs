@@ -19,10 +19,10 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use rmail_store::Store;
+use rmail_store::{RealFiles, SqliteStore, Store};
 
 use self::{console::Console, directory::Directory, failure::Failure, user::UserCommand};
-use crate::config::Config;
+use crate::{config::Config, outside::random};
 
 /// What the server starts with.
 #[derive(Debug)]
@@ -219,8 +219,16 @@ fn prepare(console: &mut Console<'_>, program: &str, path: &Path) -> Result<Prep
 
 /// Opens the store of a configuration, as one more process beside those that run.
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
-    let root = config.mail_root.display();
-    Err(Failure(format!(
-        "{root} can't be opened: this build has no store"
-    )))
+    let root = &config.mail_root;
+    let open = || SqliteStore::open(root, Arc::new(RealFiles), None, random::seed());
+    match directory::while_busy(open) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => {
+            let Failure(text) = Failure::from(error);
+            Err(Failure(format!(
+                "{} can't be opened: {text}",
+                root.display()
+            )))
+        }
+    }
 }

@@ -218,7 +218,8 @@ fn shell_word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::Transcript, *};
+    use crate::credentials;
 
     #[test]
     fn configuration_has_free_ports_and_no_fault() {
@@ -239,12 +240,40 @@ mod tests {
     }
 
     #[test]
+    fn quickstart_makes_a_server_and_takes_it_up_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let folder = folder.path().join("new");
+        let mut passwords = Vec::new();
+        for _ in 0..2 {
+            let mut made = None;
+            let transcript = Transcript::of("", |console| {
+                made = Some(run(console, "rmail", &folder)?);
+                Ok(())
+            });
+            let config = made.unwrap().config;
+            assert_eq!(config.mail_root, folder.join("mailstore"));
+            let accounts = open_store(&config).unwrap().accounts().unwrap();
+            assert_eq!(accounts.len(), 1);
+            let line = transcript
+                .output
+                .lines()
+                .find(|line| line.starts_with("  password  "));
+            let password = Secret::new(line.unwrap()[12..].to_owned());
+            passwords.push(credentials::verify(
+                Some(&accounts[0].credential),
+                &password,
+            ));
+        }
+        // Only the first run knows the password.
+        assert_eq!(passwords, [true, false]);
+    }
+
+    #[test]
     fn folder_of_another_server_is_left_alone() {
         let folder = tempfile::TempDir::new().unwrap();
         fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let transcript = super::super::tests::Transcript::of("", |console| {
-            run(console, "rmail", folder.path()).map(drop)
-        });
+        let transcript =
+            Transcript::of("", |console| run(console, "rmail", folder.path()).map(drop));
         assert!(transcript.failure().contains("rmail serve"));
         assert_eq!(
             fs::read_to_string(folder.path().join("config.json")).unwrap(),

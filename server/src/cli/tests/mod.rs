@@ -4,7 +4,6 @@ use std::io::Cursor;
 
 use super::*;
 
-mod accounts;
 mod user;
 
 /// What a command read and wrote, in memory.
