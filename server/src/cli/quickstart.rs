@@ -202,7 +202,7 @@ Next:
 
   {program} --config {config_path} user add bob@example.com
   {program} --config {config_path} user passwd {address}
-  {program} quickstart --dir {folder}    (starts it again, after Ctrl-C)
+  {program} quickstart --dir {folder}   # starts it again, after Ctrl-C
 "#
     )
 }

@@ -318,7 +318,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_configuration_or_a_list_of_faults(text in "[{}\\[\\]\":,a-z0-9. -]{0,40}") {
+    fn any_text_is_a_configuration_or_a_list_of_faults(
+        text in "[{}\\[\\]\":,a-z0-9. -]{0,40}",
+    ) {
         if let Err(faults) = Config::load(&text, folder()) {
             prop_assert!(!faults.0.is_empty());
         }
