@@ -301,7 +301,7 @@ proptest! {
         index in 0usize..80,
         value in prop_oneof![
             any::<i64>().prop_map(|number| number.to_string()),
-            any::<f64>().prop_filter("JSON", |number| number.is_finite()).prop_map(|n| n.to_string()),
+            (-1e9..1e9f64).prop_map(|number| number.to_string()),
             "\\PC{0,12}".prop_map(|text| serde_json::Value::from(text).to_string()),
             "[a-z:/.*0-9]{0,12}".prop_map(|text| format!("[\"{text}\"]")),
             Just("null".to_owned()),
