@@ -1,1 +1,9 @@
+//! All that both daemons share and that is neither protocol nor storage nor input and output:
+//! configuration, sessions, the node, policy, delivery, the command line.
 
+pub mod cli;
+pub mod config;
+pub mod credentials;
+pub mod limits;
+pub mod outside;
+pub mod tls;

@@ -92,7 +92,3 @@ pub trait Files: Send + Sync {
     /// another one.
     fn boot_id(&self) -> String;
 }
-
-/// The file system of the machine.
-#[derive(Debug, Default)]
-pub struct RealFiles;

@@ -5,8 +5,14 @@
 
 mod error;
 mod files;
+pub mod limits;
+mod real_files;
+mod sqlite;
 mod store;
+mod uid_ranges;
 
 pub use error::StoreError;
-pub use files::{FileHandle, Files, RealFiles};
+pub use files::{FileHandle, Files};
+pub use real_files::RealFiles;
+pub use sqlite::SqliteStore;
 pub use store::*;

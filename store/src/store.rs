@@ -11,9 +11,7 @@ use bytes::Bytes;
 use rmail_proto::{
     AccountId, Address, DateTime, Flags, InstanceId, MailboxId, ModSeq, ReversePath, Uid,
     UidValidity, UnixTime,
-    imap::{
-        Changes, Columns, Mailbox, MailboxStatus, MessageData, SpecialUse, StoreMode, UidSet,
-    },
+    imap::{Changes, Columns, Mailbox, MailboxStatus, MessageData, SpecialUse, StoreMode, UidSet},
     mime::Summary,
     smtp::Recipient,
 };
@@ -419,6 +417,13 @@ pub trait Store: Send + Sync {
     ///
     /// `NoSuchAccount`, `Failed`.
     fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>>;
+    /// Bytes of all messages of an account, to be compared with [`Account::quota_bytes`]; a copy
+    /// counts as a message.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn usage_bytes(&self, account: AccountId) -> Result<u64>;
     /// Counts of a mailbox.
     ///
     /// # Errors
@@ -509,7 +514,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// `Busy`, `Full`, `Failed` for the whole batch.
-    fn write_spool(&self, now: UnixTime, batch: Vec<SpoolWrite>) -> Result<Vec<Result<SpoolWritten>>>;
+    fn write_spool(
+        &self,
+        now: UnixTime,
+        batch: Vec<SpoolWrite>,
+    ) -> Result<Vec<Result<SpoolWritten>>>;
     /// When the next entry that nobody has claimed is due.
     ///
     /// # Errors

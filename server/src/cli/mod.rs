@@ -1,0 +1,234 @@
+//! The command line, the same for both daemons.
+
+mod check;
+mod console;
+mod directory;
+mod failure;
+mod import;
+mod init;
+mod quickstart;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use rmail_store::{RealFiles, SqliteStore, Store};
+
+use self::{console::Console, directory::Directory, failure::Failure, user::UserCommand};
+use crate::{config::Config, outside::random};
+
+/// What the server starts with.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Read and without faults; its warnings have been shown.
+    pub config: Config,
+    /// Where it was read from, absolute; SIGHUP reads it again.
+    pub config_path: PathBuf,
+}
+
+/// A mail server: SMTP and IMAP, one binary, one configuration file.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; relative paths in it are relative to its folder
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "./config.json"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server; also what happens without a command
+    Serve,
+    /// Write a configuration with every key at its default
+    Init {
+        /// Replace the file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make, list, change, delete and import accounts, whether the server runs or not
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Say what is wrong with the configuration and its certificate, and what is odd
+    ///
+    /// The exit code is 0 when the server would start with it, else 1.
+    CheckConfig {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try it out: make a server with one account on free ports of this machine, and run it
+    Quickstart {
+        /// The folder, which is made when it is missing; remove it to be rid of everything
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        dir: PathBuf,
+    },
+}
+
+/// What is left to do after a command.
+enum Outcome {
+    Done,
+    /// The answer was no.
+    Faulty,
+    Serve(Box<Prepared>),
+}
+
+/// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
+const EXAMPLES: [(&[&str], &str); 5] = [
+    (
+        &[],
+        "Examples:
+  rmail quickstart --dir /tmp/try        try it out, as any user
+  rmail init                             write config.json, to be edited
+  rmail user add alice@example.com       make an account; the password is asked for
+  rmail --config /etc/rmail/config.json  run the server
+
+Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configuration again.",
+    ),
+    (
+        &["user"],
+        "Examples:
+  rmail user add alice@example.com --admin
+  echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin
+  rmail user list --json
+  rmail user passwd alice@example.com
+  rmail user delete bob@example.com",
+    ),
+    (
+        &["user", "add"],
+        "Examples:
+  rmail user add alice@example.com --admin
+  echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin",
+    ),
+    (
+        &["user", "import"],
+        "Example of a file:
+  # address          password
+  alice@example.com  correct horse battery staple
+  bob@example.com    tr0ub4dor&3",
+    ),
+    (
+        &["check-config"],
+        "Example:
+  rmail --config /etc/rmail/config.json check-config && systemctl reload rmail",
+    ),
+];
+
+/// Runs the command line of the process; `serve` is called when it asks for the server, and
+/// returns when that has ended.
+pub fn run(program: &'static str, serve: impl FnOnce(Prepared) -> ExitCode) -> ExitCode {
+    let matches = command_line(program).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = Console::of_process(|console| execute(console, program, arguments));
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Faulty) => ExitCode::FAILURE,
+        Ok(Outcome::Serve(prepared)) => serve(*prepared),
+        Err(failure) => {
+            Console::of_process(|console| console.note(&format!("{program}: {failure}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The definition of the command line, under the program's own name.
+fn command_line(program: &'static str) -> clap::Command {
+    let mut top = Arguments::command().name(program).bin_name(program);
+    for (path, examples) in EXAMPLES {
+        let examples = examples.replace("rmail ", &format!("{program} "));
+        top = with_examples(top, path, examples);
+    }
+    top
+}
+
+fn with_examples(command: clap::Command, path: &[&str], examples: String) -> clap::Command {
+    match path {
+        [] => command.after_help(examples),
+        [first, rest @ ..] => {
+            command.mut_subcommand(first, |below| with_examples(below, rest, examples))
+        }
+    }
+}
+
+fn execute(
+    console: &mut Console<'_>,
+    program: &str,
+    arguments: Arguments,
+) -> Result<Outcome, Failure> {
+    let path = arguments.config;
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => prepare(console, program, &path).map(serving),
+        Command::Init { force } => {
+            init::run(console, program, &path, force).map(|()| Outcome::Done)
+        }
+        Command::User(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            let directory = Directory::new(&*store, &config);
+            user::run(console, &directory, &command).map(|()| Outcome::Done)
+        }
+        Command::CheckConfig { json } => match check::run(console, program, &path, json)? {
+            true => Ok(Outcome::Done),
+            false => Ok(Outcome::Faulty),
+        },
+        Command::Quickstart { dir } => {
+            // Its lines are pasted into a shell, where the program may not be in the path.
+            let typed = std::env::args().next();
+            let program = typed.as_deref().unwrap_or(program);
+            quickstart::run(console, program, &dir).map(serving)
+        }
+    }
+}
+
+fn serving(prepared: Prepared) -> Outcome {
+    Outcome::Serve(Box::new(prepared))
+}
+
+/// Reads the configuration, or writes the first, for the server.
+fn prepare(console: &mut Console<'_>, program: &str, path: &Path) -> Result<Prepared, Failure> {
+    let (config, warnings, is_new) = settings::read_or_write(path)?;
+    let shown = path.display();
+    if is_new {
+        console.note(&format!(
+            "{program}: {shown} was missing and is written with defaults"
+        ));
+    }
+    for warning in warnings {
+        console.note(&format!("{program}: {shown}: warning: {warning}"));
+    }
+    let config_path = std::path::absolute(path);
+    let config_path = config_path.map_err(|error| Failure::file(path, "found", &error))?;
+    Ok(Prepared {
+        config,
+        config_path,
+    })
+}
+
+/// Opens the store of a configuration, as one more process beside those that run.
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    let root = &config.mail_root;
+    let open = || SqliteStore::open(root, Arc::new(RealFiles), None, random::seed());
+    match directory::while_busy(open) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => {
+            let Failure(text) = Failure::from(error);
+            Err(Failure(format!(
+                "{} can't be opened: {text}",
+                root.display()
+            )))
+        }
+    }
+}

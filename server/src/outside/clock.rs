@@ -1,0 +1,12 @@
+//! The wall clock.
+
+use std::time::SystemTime;
+
+use rmail_proto::UnixTime;
+
+/// The time of day, for the command line; everything else is told what time it is.
+pub fn unix_now() -> UnixTime {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since_1970.map_or(0, |duration| duration.as_secs());
+    UnixTime(i64::try_from(seconds).unwrap_or(i64::MAX))
+}

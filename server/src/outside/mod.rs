@@ -1,0 +1,7 @@
+//! What reaches beyond the process on its own: sockets outside the runtimes, the clock, chance.
+//!
+//! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
+
+pub mod clock;
+pub mod hints;
+pub mod random;

@@ -1,0 +1,170 @@
+//! One SQLite database: how it is opened, migrated and written.
+
+use std::{io, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+
+use crate::{Files, StoreError, limits, store::Result};
+
+/// A connection that one thread at a time uses.
+pub(super) struct Database {
+    connection: Connection,
+    durability: Durability,
+    name: String,
+}
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Durability {
+    /// It survives a power loss once it has returned.
+    Synced,
+    /// It survives the end of the process; after a power loss the last ones may be missing.
+    Unsynced,
+}
+
+impl Database {
+    /// Opens a database, an empty one when there is none. Its folder must be there.
+    pub(super) fn open(path: &Path, files: &dyn Files, vfs: Option<&str>) -> Result<Self> {
+        if vfs.is_none() {
+            make_private(path, files)?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match vfs {
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+            None => Connection::open_with_flags(path, flags)?,
+        };
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
+        connection.execute_batch(&format!(
+            "PRAGMA mmap_size = 0;
+             PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -{};
+             PRAGMA synchronous = FULL;
+             PRAGMA wal_autocheckpoint = {};",
+            limits::PAGE_CACHE_KIB,
+            limits::LOG_PAGES,
+        ))?;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(StoreError::Busy);
+        }
+        Ok(Self {
+            connection,
+            durability: Durability::Synced,
+            name: path.display().to_string(),
+        })
+    }
+
+    /// Brings the schema up to date: `migrations[n]` leads from version `n` to `n + 1`. When the
+    /// database was empty, `first` fills it in the same transaction.
+    pub(super) fn migrate(
+        &mut self,
+        migrations: &[&str],
+        first: impl FnOnce(&Transaction<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if self.has_version(migrations.len())? {
+            return Ok(());
+        }
+        let name = self.name.clone();
+        let transaction = self.write(Durability::Synced)?;
+        let found: usize = transaction
+            .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?
+            as usize;
+        let Some(missing) = migrations.get(found..) else {
+            return Err(StoreError::Failed(format!(
+                "{name} was written by a newer version of rmail: its schema is {found}, and this \
+                 version knows {} at most",
+                migrations.len()
+            )));
+        };
+        for migration in missing {
+            transaction.execute_batch(migration)?;
+        }
+        if found == 0 {
+            first(&transaction)?;
+        }
+        transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn has_version(&self, version: usize) -> Result<bool> {
+        let found: i64 = self
+            .connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok(found == version as i64)
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn write(&mut self, durability: Durability) -> Result<Transaction<'_>> {
+        if self.durability != durability {
+            let mode = match durability {
+                Durability::Synced => "PRAGMA synchronous = FULL",
+                Durability::Unsynced => "PRAGMA synchronous = NORMAL",
+            };
+            self.connection.execute_batch(mode)?;
+            self.durability = durability;
+        }
+        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        Ok(begun)
+    }
+
+    /// For one statement that reads.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Begins a transaction in which all reads see the same moment.
+    pub(super) fn read(&mut self) -> Result<Transaction<'_>> {
+        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        Ok(begun)
+    }
+}
+
+/// Makes the file before SQLite does, for SQLite would let others read it.
+fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
+    match files.create(path) {
+        Ok(_) => {
+            let folder = path.parent().expect("a database lies in a folder");
+            Ok(files.sync_folder(folder)?)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs one operation of a batch in a savepoint of its own: when it fails, nothing of it has
+/// happened and the transaction goes on. The outer error ends the transaction.
+pub(super) fn in_savepoint<T>(
+    connection: &Connection,
+    operation: impl FnOnce() -> Result<T>,
+) -> Result<Result<T>> {
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]);
+    run("SAVEPOINT operation")?;
+    let result = operation();
+    match result {
+        Ok(done) => {
+            run("RELEASE operation")?;
+            Ok(Ok(done))
+        }
+        Err(error) if error.ends_batch() => Err(error),
+        Err(error) => {
+            run("ROLLBACK TO operation")?;
+            run("RELEASE operation")?;
+            Ok(Err(error))
+        }
+    }
+}
+
+/// As SQLite's integer; numbers beyond its range are not told apart.
+pub(super) fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// From SQLite's integer.
+pub(super) fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

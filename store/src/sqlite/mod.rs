@@ -1,0 +1,293 @@
+//! The store on SQLite and a file system.
+//!
+//! ```text
+//! directory.db                                accounts
+//! spool.db  spool/<entry>.eml  spool/tmp/     what was accepted and is not finished; uploads
+//! accounts/<domain>/<local-part>/mail.db      an account's mail
+//!                    messages/xx/<email>.eml  its large contents
+//! run/                                        the processes that share all this
+//! ```
+//!
+//! Locks are taken in this order: account, spool or directory; never two accounts. No lock is
+//! waited for but those of this process: what another process holds is [`StoreError::Busy`].
+
+mod account;
+mod batch;
+mod content;
+mod database;
+mod directory;
+mod error;
+mod ids;
+mod layout;
+mod mailbox;
+mod messages;
+mod names;
+mod open_accounts;
+mod presence;
+mod read;
+mod spool;
+mod stages;
+mod summary;
+mod threads;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use rmail_proto::{
+    AccountId, Address, MailboxId, ModSeq, Uid, UnixTime,
+    imap::{Changes, Columns, Mailbox, MailboxStatus, MessageData},
+};
+
+use self::{
+    account::{AccountDatabase, Surroundings},
+    batch::{Context, write_account},
+    directory::Directory,
+    ids::IdSource,
+    layout::Layout,
+    open_accounts::OpenAccounts,
+    presence::Presence,
+    spool::Spool,
+    stages::Stages,
+};
+use crate::{
+    Account, AccountWrite, DirectoryWrite, Files, MailboxRef, MailboxState, PeerNews, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, Written, store::Result,
+};
+
+/// The store of one `mail_root`, which other processes may share.
+pub struct SqliteStore {
+    around: Surroundings,
+    accounts: OpenAccounts,
+    directory: Directory,
+    spool: Spool,
+    stages: Stages,
+    /// Last: what is above is closed while this process is still seen to live.
+    presence: Presence,
+}
+
+impl SqliteStore {
+    /// Opens the store below `root`, which is made when it is missing.
+    ///
+    /// `vfs` names the SQLite VFS to use; `None` for SQLite's own, on the file system that `files`
+    /// stands for. `entropy_seed` must be another one at each start: identifiers and the name of
+    /// this process come from it.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` when another process is just making or recovering a database; `Full`; `Failed`,
+    /// also when a newer version has written there.
+    pub fn open(
+        root: &Path,
+        files: Arc<dyn Files>,
+        vfs: Option<&str>,
+        entropy_seed: u64,
+    ) -> Result<Self> {
+        let layout = Layout::new(root);
+        files.create_folder(root)?;
+        files.create_folder(&layout.accounts_folder())?;
+        let ids = IdSource::new(entropy_seed);
+        let name = ids.process_name();
+        let presence = Presence::announce(files.clone(), layout.run_folder(), name)?;
+        let stages = Stages::open(files.clone(), layout.stage_folder(), &presence)?;
+        let spool = Spool::open(files.clone(), &layout, vfs, &ids)?;
+        let directory = Directory::open(files.clone(), layout, vfs)?;
+        let boot_id = files.boot_id();
+        Ok(Self {
+            around: Surroundings {
+                files,
+                vfs: vfs.map(str::to_owned),
+                ids,
+                boot_id,
+            },
+            accounts: OpenAccounts::default(),
+            directory,
+            spool,
+            stages,
+            presence,
+        })
+    }
+
+    fn with_account<T>(
+        &self,
+        account: AccountId,
+        work: impl FnOnce(&mut AccountDatabase) -> Result<T>,
+    ) -> Result<T> {
+        if !self.directory.has_account(account)? {
+            self.accounts.forget(account);
+            return Err(StoreError::NoSuchAccount);
+        }
+        let (slot, evicted) = self.accounts.take(account);
+        for database in evicted {
+            database.close(&self.directory);
+        }
+        let mut open = lock(&slot);
+        let database = match open.take() {
+            Some(database) => database,
+            None => {
+                let record = self.directory.folder_record(account)?;
+                AccountDatabase::open(&self.around, &self.directory, record)?
+            }
+        };
+        work(open.insert(database))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        for database in self.accounts.take_all() {
+            database.close(&self.directory);
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn accounts(&self) -> Result<Vec<Account>> {
+        self.directory.accounts()
+    }
+
+    fn account_by_address(&self, address: &Address) -> Result<Option<Account>> {
+        self.directory.account_by_address(address)
+    }
+
+    fn account(&self, account: AccountId) -> Result<Option<Account>> {
+        self.directory.account(account)
+    }
+
+    fn directory_version(&self) -> Result<u64> {
+        self.directory.version()
+    }
+
+    fn write_directory(
+        &self,
+        now: UnixTime,
+        batch: Vec<DirectoryWrite>,
+    ) -> Result<Vec<Result<AccountId>>> {
+        let is_delete = |write: &DirectoryWrite| matches!(write, DirectoryWrite::DeleteAccount(_));
+        let deletes: Vec<bool> = batch.iter().map(is_delete).collect();
+        let results = self.directory.write(now, batch)?;
+        self.presence.bump();
+        for (result, is_delete) in results.iter().zip(&deletes) {
+            if let (Ok(account), true) = (result, is_delete) {
+                self.accounts.forget(*account);
+            }
+        }
+        if deletes.contains(&true) {
+            // The rows are gone, durably. What stays of the folders is removed at the next start.
+            self.directory.finish_removals().ok();
+        }
+        Ok(results)
+    }
+
+    fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>> {
+        self.with_account(account, AccountDatabase::mailboxes)
+    }
+
+    fn usage_bytes(&self, account: AccountId) -> Result<u64> {
+        self.with_account(account, AccountDatabase::usage_bytes)
+    }
+
+    fn status(&self, account: AccountId, mailbox: &MailboxRef) -> Result<MailboxStatus> {
+        self.with_account(account, |database| database.status(mailbox))
+    }
+
+    fn mailbox_state(&self, account: AccountId, mailbox: &MailboxRef) -> Result<MailboxState> {
+        self.with_account(account, |database| database.mailbox_state(mailbox))
+    }
+
+    fn changes(&self, account: AccountId, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
+        self.with_account(account, |database| database.changes(mailbox, since))
+    }
+
+    fn messages(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        columns: Columns,
+        bytes_max: usize,
+    ) -> Result<(Vec<MessageData>, usize)> {
+        self.with_account(account, |database| {
+            database.messages(&self.around, mailbox, uids, columns, bytes_max)
+        })
+    }
+
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: Uid,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Bytes>> {
+        self.with_account(account, |database| {
+            database.read(&self.around, mailbox, uid, offset, length)
+        })
+    }
+
+    fn write_account(
+        &self,
+        now: UnixTime,
+        account: AccountId,
+        batch: Vec<AccountWrite>,
+        watched: &[(MailboxId, ModSeq)],
+    ) -> Result<Written> {
+        let context = Context {
+            around: &self.around,
+            directory: &self.directory,
+            stages: &self.stages,
+            spool: &self.spool,
+        };
+        let written = self.with_account(account, |database| {
+            write_account(database, &context, now, batch, watched)
+        })?;
+        self.presence.bump();
+        Ok(written)
+    }
+
+    fn stage(&self) -> Result<StageId> {
+        self.stages.begin()
+    }
+
+    fn stage_append(&self, stage: StageId, bytes: &[u8]) -> Result<()> {
+        self.stages.append(stage, bytes)
+    }
+
+    fn stage_finish(&self, stage: StageId) -> Result<()> {
+        self.stages.finish(stage)
+    }
+
+    fn stage_drop(&self, stage: StageId) {
+        self.stages.remove(stage);
+    }
+
+    fn write_spool(
+        &self,
+        now: UnixTime,
+        batch: Vec<SpoolWrite>,
+    ) -> Result<Vec<Result<SpoolWritten>>> {
+        let results = self.spool.write(now, batch, &self.stages, &self.presence)?;
+        self.presence.bump();
+        Ok(results)
+    }
+
+    fn spool_due(&self) -> Result<Option<UnixTime>> {
+        self.spool.due(&self.presence)
+    }
+
+    fn look_at_peers(&self) -> Result<PeerNews> {
+        self.presence.look()
+    }
+
+    fn hint_socket(&self) -> PathBuf {
+        self.presence.socket()
+    }
+}
+
+/// A panic while the lock was held has rolled its transaction back: the next one may go on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
