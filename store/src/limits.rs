@@ -34,7 +34,7 @@ pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const DELIVERED_PRUNED: u32 = 256;
 
 /// Staged files of one process.
-pub const STAGES_MAX: usize = 4096;
+pub const STAGES_MAX: usize = 512;
 
 /// Longest name of a folder in bytes, as file systems have it.
 pub const FOLDER_NAME_BYTES: usize = 255;

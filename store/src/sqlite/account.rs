@@ -134,8 +134,9 @@ impl AccountDatabase {
         if !is_same_run || is_behind(&counters, &record.marks) {
             let transaction = self.database.write(Durability::Synced)?;
             (counters, _) = load_with_boot_id(&transaction)?;
+            let is_old_copy = is_behind(&counters, &record.marks);
             counters.modseq = counters.modseq_ceiling;
-            if is_behind(&counters, &record.marks) {
+            if is_old_copy {
                 let marks = &record.marks;
                 counters.modseq = counters.modseq.max(marks.modseq_ceiling);
                 counters.modseq_ceiling = counters.modseq + limits::MODSEQ_BLOCK;
