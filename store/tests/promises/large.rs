@@ -6,7 +6,8 @@ use rmail_proto::{AccountId, imap::Columns, mime::Summary};
 use rmail_store::{AccountWrite, Content, SqliteStore, StageId, Store, StoreError, limits};
 
 use crate::world::{
-    World, delete_messages, id_of, make_account, message, named, uid, uid_set, uids_in, write,
+    ChangedFiles, NOW, World, delete_messages, id_of, make_account, message, named, uid, uid_set,
+    uids_in, write,
 };
 
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -120,6 +121,34 @@ fn a_file_lives_as_long_as_its_last_copy() {
 }
 
 #[test]
+fn a_full_disk_refuses_the_whole_batch_and_is_tried_again() {
+    let world = World::new();
+    let files = ChangedFiles::after_reboot();
+    let store = world.open_with(files.clone());
+    let account = make_account(&store, "ann@example.com");
+    assert!(uids_in(&store, account, "INBOX").is_empty());
+    let stage = upload(&store, 4);
+    let mut large = message("");
+    large.content = Content::Staged(stage);
+    let save = |message| AccountWrite::Save {
+        mailbox: named("INBOX"),
+        messages: vec![message],
+    };
+    let batch = vec![save(message("small")), save(large)];
+    files.fill(true);
+    assert_eq!(store.stage(), Err(StoreError::Full));
+    let refused = store.write_account(NOW, account, batch.clone(), &[]);
+    assert_eq!(refused.err(), Some(StoreError::Full));
+    assert!(uids_in(&store, account, "INBOX").is_empty());
+    files.fill(false);
+    let written = store
+        .write_account(NOW, account, batch, &[])
+        .expect("there is room");
+    assert!(written.results.iter().all(Result::is_ok));
+    assert_eq!(uids_in(&store, account, "INBOX"), [1, 2]);
+}
+
+#[test]
 fn a_small_staged_message_is_kept_in_the_database() {
     let (store, world) = World::new_store();
     let account = make_account(&store, "ann@example.com");
@@ -179,7 +208,7 @@ fn a_file_that_no_message_names_is_swept_up_after_a_reboot() {
     std::fs::create_dir_all(&folder).expect("it is made");
     let orphan = folder.join(format!("{:032x}.eml", 0xff));
     std::fs::write(&orphan, b"nobody's").expect("it is written");
-    let store = world.open_with(Arc::new(crate::world::AfterReboot));
+    let store = world.open_with(ChangedFiles::after_reboot());
     assert_eq!(uids_in(&store, account, "INBOX"), [1]);
     assert!(!orphan.exists());
     assert_eq!(files_below(world.account_folder("ann").join("messages")), 1);

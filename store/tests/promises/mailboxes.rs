@@ -252,6 +252,24 @@ fn an_account_has_a_bounded_number_of_mailboxes() {
 }
 
 #[test]
+fn an_account_has_a_bounded_number_of_subscriptions() {
+    let ann = ann();
+    let room = limits::SUBSCRIPTIONS_MAX as usize - FIRST.len();
+    let subscribe = |number| AccountWrite::Subscribe {
+        name: format!("s{number}"),
+        subscribed: true,
+    };
+    let batch = (0..=room).chain([0]).map(subscribe).collect();
+    let written = ann
+        .store
+        .write_account(crate::world::NOW, ann.account, batch, &[]);
+    let results = written.expect("it writes").results;
+    assert!(results[..room].iter().all(Result::is_ok));
+    assert_eq!(results[room], Err(StoreError::TooMany("subscriptions")));
+    assert_eq!(results[room + 1], Ok(AccountWritten::Done));
+}
+
+#[test]
 fn a_mailbox_that_is_gone_is_not_found_by_its_id() {
     let ann = ann();
     let id = ann.create("a").expect("it is made");

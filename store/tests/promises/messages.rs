@@ -2,9 +2,9 @@
 
 use rmail_proto::{
     AccountId, Flags, Keyword, MailboxId, ModSeq, SystemFlags, ThreadId, Uid,
-    imap::{Changes, Columns, MessageData, StoreMode},
+    imap::{Changes, Columns, MessageData, StoreMode, UidSet},
 };
-use rmail_store::{AccountWrite, AccountWritten, SqliteStore, Store, StoreError};
+use rmail_store::{AccountWrite, AccountWritten, SqliteStore, Store, StoreError, limits};
 
 use crate::world::{
     NOW, World, delete_messages, id_of, make_account, message, modseq_of, named, save, uid,
@@ -187,6 +187,74 @@ fn delivered_twice_is_there_once() {
     let second = ann.write(deliver()).expect("it was delivered");
     assert_eq!(first, second);
     assert_eq!(uids_in(&ann.store, ann.account, "INBOX"), [1]);
+}
+
+#[test]
+fn a_delivery_is_forgotten_after_a_month_and_not_before() {
+    let ann = ann();
+    let deliver = |spool, seconds| {
+        let deliver = AccountWrite::Deliver {
+            spool: rmail_store::SpoolId(spool),
+            message: message("one"),
+        };
+        let now = rmail_proto::UnixTime(NOW.0 + seconds);
+        let written = ann
+            .store
+            .write_account(now, ann.account, vec![deliver], &[]);
+        written
+            .expect("it writes")
+            .results
+            .remove(0)
+            .expect("it is delivered");
+        uids_in(&ann.store, ann.account, "INBOX").len()
+    };
+    let month = limits::DELIVERED_KEPT.as_secs() as i64;
+    let pruning = u64::from(limits::DELIVERED_PRUNED);
+    assert_eq!(deliver(1, 0), 1);
+    assert_eq!(deliver(pruning, month), 2);
+    assert_eq!(deliver(1, month), 2);
+    assert_eq!(deliver(2 * pruning, month + 1), 3);
+    assert_eq!(deliver(1, month + 1), 4);
+}
+
+#[test]
+fn changes_are_complete_where_single_removals_are_forgotten() {
+    let ann = ann();
+    ann.save("one");
+    let since = ann.modseq();
+    let mut count = 1;
+    while count <= 2 * limits::TOMBSTONES_MAX {
+        let all = UidSet::from(Uid::MIN..=Uid::MAX);
+        let copy = AccountWrite::Copy {
+            source: ann.inbox,
+            uids: all,
+            target: named("INBOX"),
+        };
+        ann.write(copy).expect("it copies");
+        count *= 2;
+    }
+    let deleted = Flags::system(SystemFlags::DELETED);
+    let before_last: UidSet = (1..count).filter_map(Uid::new).collect();
+    let store_flags = AccountWrite::StoreFlags {
+        mailbox: ann.inbox,
+        uids: before_last,
+        mode: StoreMode::Add,
+        flags: deleted,
+        unchanged_since: None,
+    };
+    ann.write(store_flags).expect("it stores");
+    let (mailbox, uids) = (ann.inbox, None);
+    ann.write(AccountWrite::Expunge { mailbox, uids })
+        .expect("it expunges");
+    let changes = ann.changes(since);
+    assert_eq!(changes.vanished.len(), count as usize - 1);
+    let changed: Vec<u32> = changes
+        .changed
+        .iter()
+        .map(|state| state.uid.get())
+        .collect();
+    assert_eq!(changed, [count]);
+    assert_eq!(ann.changes(ann.modseq()).vanished, []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Restarts, crashes, restored copies, and several processes on one `mail_root`.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use rmail_proto::{
     AccountId, Flags, SystemFlags,
@@ -9,7 +9,7 @@ use rmail_proto::{
 use rmail_store::{AccountWrite, DirectoryWrite, PeerNews, SqliteStore, Store, StoreError, limits};
 
 use crate::world::{
-    AfterReboot, NOW, World, delete_messages, id_of, make_account, modseq_of, named, names, save,
+    ChangedFiles, NOW, World, delete_messages, id_of, make_account, modseq_of, named, names, save,
     uid_set, uid_validity_of, uids_in, write, write_directory,
 };
 
@@ -91,7 +91,7 @@ fn after_the_machine_went_down_modseqs_go_on_at_the_ceiling() {
     let same_run = modseq_of(&store, account, "INBOX");
     assert_eq!(same_run.0, before.0 + 1);
     drop(store);
-    let store = world.open_with(Arc::new(AfterReboot));
+    let store = world.open_with(ChangedFiles::after_reboot());
     let uid_validity = uid_validity_of(&store, account, "INBOX");
     save(&store, account, "INBOX", "three");
     let after = modseq_of(&store, account, "INBOX");

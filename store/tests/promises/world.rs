@@ -3,7 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -58,11 +61,36 @@ impl World {
     }
 }
 
-/// The real file system after a reboot.
-pub(crate) struct AfterReboot;
+/// The real file system in some other state.
+#[derive(Default)]
+pub(crate) struct ChangedFiles {
+    boot_id: &'static str,
+    is_full: AtomicBool,
+}
 
-impl Files for AfterReboot {
+impl ChangedFiles {
+    pub(crate) fn after_reboot() -> Arc<Self> {
+        Arc::new(Self {
+            boot_id: "another run",
+            ..Self::default()
+        })
+    }
+
+    pub(crate) fn fill(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    fn must_have_room(&self) -> io::Result<()> {
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Files for ChangedFiles {
     fn create(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        self.must_have_room()?;
         RealFiles.create(path)
     }
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
@@ -72,6 +100,7 @@ impl Files for AfterReboot {
         RealFiles.rename(from, to)
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.must_have_room()?;
         RealFiles.link(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -93,7 +122,7 @@ impl Files for AfterReboot {
         RealFiles.try_lock(path)
     }
     fn boot_id(&self) -> String {
-        "another run".to_owned()
+        self.boot_id.to_owned()
     }
 }
 
