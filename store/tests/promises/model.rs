@@ -1,4 +1,4 @@
-//! Random operations against a model of what mailboxes are.
+//! Random operations of two processes against a model of what mailboxes are.
 
 use std::collections::BTreeMap;
 
@@ -230,28 +230,28 @@ proptest! {
     #[test]
     fn mailboxes_are_what_the_model_says(steps in steps()) {
         let world = World::new();
-        let mut store = world.open();
-        let account = make_account(&store, "ann@example.com");
-        let ids = NAMES.map(|name| id_of(&store, account, name));
+        let mut stores = [world.open(), world.open()];
+        let account = make_account(&stores[0], "ann@example.com");
+        let ids = NAMES.map(|name| id_of(&stores[0], account, name));
         let empty = Model { messages: BTreeMap::new(), uid_next: 1 };
         let mut models = [empty.clone(), empty];
         let mut followers = [Follower::default(), Follower::default()];
         for (index, step) in steps.iter().enumerate() {
+            let store = &mut stores[index % 2];
             match operation(step, ids) {
                 Some(operation) => {
-                    write(&store, account, operation).expect("nothing can fail");
+                    write(store, account, operation).expect("nothing can fail");
                 }
-                None => {
-                    drop(store);
-                    store = world.open();
-                }
+                None => *store = world.open(),
             }
             apply(&mut models, step);
             for mailbox in 0..2 {
-                check(&store, account, ids[mailbox], &models[mailbox]);
+                // Now and then it is the other process that looks.
+                let store = &stores[index / 2 % 2];
+                check(store, account, ids[mailbox], &models[mailbox]);
                 // One of the two looks less often.
                 if mailbox == 0 || index % 3 == 0 {
-                    followers[mailbox].catch_up(&store, account, ids[mailbox]);
+                    followers[mailbox].catch_up(store, account, ids[mailbox]);
                     prop_assert_eq!(&followers[mailbox].messages, &models[mailbox].messages);
                 }
             }
