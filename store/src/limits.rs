@@ -25,7 +25,7 @@ pub const SUBSCRIPTIONS_MAX: u32 = 10_000;
 
 /// Removed UIDs that a mailbox remembers. Who asks for older changes is told that every UID that
 /// is not there has vanished.
-pub const TOMBSTONES_MAX: u32 = 100_000;
+pub const TOMBSTONES_MAX: u32 = 20_000;
 
 /// How long an account remembers which spool entries were delivered to it, at least.
 pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -34,13 +34,16 @@ pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const DELIVERED_PRUNED: u32 = 256;
 
 /// Staged files of one process.
-pub const STAGES_MAX: usize = 4096;
+pub const STAGES_MAX: usize = 512;
 
 /// Longest name of a folder in bytes, as file systems have it.
 pub const FOLDER_NAME_BYTES: usize = 255;
 
 /// Pages of 4 KiB after which SQLite moves its log into the database.
 pub const LOG_PAGES: u32 = 1000;
+
+/// Bytes of a log that are kept on disk for reuse.
+pub const LOG_BYTES_KEPT: u64 = 8 * 1024 * 1024;
 
 /// Page cache of one database in KiB.
 pub const PAGE_CACHE_KIB: u32 = 512;

@@ -3,7 +3,8 @@
 //! All methods block. Write methods take a batch and return one result per operation, each in a
 //! savepoint of its own, all in one transaction that is synced once; the outer error means that
 //! none of the batch has happened. No transaction outlives its call. [`StoreError::Busy`] is an
-//! outcome, never waited for: who calls tries again later.
+//! outcome, never waited for: who calls tries again later. Reading can be
+//! busy, too: the first use of an account after a start may have to write.
 
 use std::sync::Arc;
 

@@ -37,6 +37,8 @@ pub(super) struct AccountDatabase {
     pub(super) database: Database,
     pub(super) account: AccountId,
     pub(super) folder: PathBuf,
+    /// The ceiling that the directory knows of, at least.
+    recorded_ceiling: u64,
     /// What was synced here and is not yet recorded in the directory.
     pub(super) unrecorded_modseq: Option<u64>,
 }
@@ -109,16 +111,19 @@ impl AccountDatabase {
         files.create_folder(&record.folder)?;
         let path = record.folder.join("mail.db");
         let mut database = Database::open(&path, files, around.vfs.as_deref())?;
+        let mut marks = record.marks;
         database.migrate(MIGRATIONS, |transaction| {
-            make_account(transaction, around, directory, &record)
+            marks = make_account(transaction, around, directory, &record)?;
+            Ok(())
         })?;
         let mut account = Self {
             database,
             account: record.account,
-            folder: record.folder.clone(),
+            folder: record.folder,
+            recorded_ceiling: marks.modseq_ceiling,
             unrecorded_modseq: None,
         };
-        account.catch_up(around, directory, &record)?;
+        account.catch_up(around, directory, &marks, record.created_at)?;
         Ok(account)
     }
 
@@ -127,20 +132,22 @@ impl AccountDatabase {
         &mut self,
         around: &Surroundings,
         directory: &Directory,
-        record: &FolderRecord,
+        marks: &Marks,
+        created_at: UnixTime,
     ) -> Result<()> {
         let (mut counters, boot_id) = load_with_boot_id(self.database.connection())?;
-        let is_same_run = boot_id == around.boot_id;
-        if !is_same_run || is_behind(&counters, &record.marks) {
+        // Where the system does not tell, each time may be after an unclean stop.
+        let is_same_run = boot_id == around.boot_id && !boot_id.is_empty();
+        if !is_same_run || is_behind(&counters, marks) {
             let transaction = self.database.write(Durability::Synced)?;
             (counters, _) = load_with_boot_id(&transaction)?;
+            let is_old_copy = is_behind(&counters, marks);
             counters.modseq = counters.modseq_ceiling;
-            if is_behind(&counters, &record.marks) {
-                let marks = &record.marks;
+            if is_old_copy {
                 counters.modseq = counters.modseq.max(marks.modseq_ceiling);
                 counters.modseq_ceiling = counters.modseq + limits::MODSEQ_BLOCK;
                 counters.uid_validity = counters.uid_validity.max(marks.uid_validity);
-                renew_uid_validities(&transaction, &mut counters, record.created_at)?;
+                renew_uid_validities(&transaction, &mut counters, created_at)?;
                 let renewed = Marks {
                     uid_validity: counters.uid_validity,
                     ..Marks::default()
@@ -151,11 +158,9 @@ impl AccountDatabase {
             transaction.execute("UPDATE meta SET boot_id = ?1", [&around.boot_id])?;
             transaction.commit()?;
         }
-        let known = &record.marks;
-        if counters.modseq_ceiling > known.modseq_ceiling
-            || counters.uid_validity > known.uid_validity
-        {
+        if counters.uid_validity > marks.uid_validity {
             directory.raise_marks(self.account, counters.marks(), Durability::Synced)?;
+            self.recorded_ceiling = counters.modseq_ceiling;
         }
         self.sweep(around, is_same_run)
     }
@@ -170,8 +175,13 @@ impl AccountDatabase {
     ) -> Result<(Transaction<'_>, Counters)> {
         let has_room =
             |counters: &Counters| counters.modseq + modseqs_max <= counters.modseq_ceiling;
-        if !has_room(&Counters::load(self.database.connection())?) {
-            self.raise_ceiling(directory, modseqs_max)?;
+        let mut present = Counters::load(self.database.connection())?;
+        if !has_room(&present) {
+            present = self.raise_ceiling(modseqs_max)?;
+        }
+        if present.modseq_ceiling > self.recorded_ceiling {
+            directory.raise_marks(self.account, present.marks(), Durability::Synced)?;
+            self.recorded_ceiling = present.modseq_ceiling;
         }
         let transaction = self.database.write(durability)?;
         let counters = Counters::load(&transaction)?;
@@ -181,7 +191,7 @@ impl AccountDatabase {
         }
     }
 
-    fn raise_ceiling(&mut self, directory: &Directory, modseqs_max: u64) -> Result<()> {
+    fn raise_ceiling(&mut self, modseqs_max: u64) -> Result<Counters> {
         let transaction = self.database.write(Durability::Synced)?;
         let mut counters = Counters::load(&transaction)?;
         if counters.modseq + modseqs_max > counters.modseq_ceiling {
@@ -189,7 +199,7 @@ impl AccountDatabase {
             counters.save(&transaction)?;
         }
         transaction.commit()?;
-        directory.raise_marks(self.account, counters.marks(), Durability::Synced)
+        Ok(counters)
     }
 
     /// Records how far this account has come, so that an older copy is known as one. Best effort:
@@ -263,7 +273,7 @@ fn make_account(
     around: &Surroundings,
     directory: &Directory,
     record: &FolderRecord,
-) -> Result<()> {
+) -> Result<Marks> {
     let marks = &record.marks;
     let modseq = marks.modseq_ceiling.max(marks.modseq_synced) + 1;
     let mut counters = Counters {
@@ -277,7 +287,8 @@ fn make_account(
     )?;
     make_first_mailboxes(transaction, &around.ids, &mut counters, record.created_at)?;
     counters.save(transaction)?;
-    directory.raise_marks(record.account, counters.marks(), Durability::Synced)
+    directory.raise_marks(record.account, counters.marks(), Durability::Synced)?;
+    Ok(counters.marks())
 }
 
 fn renew_uid_validities(

@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::stages::{Stages, read_file};
-use crate::{Files, StageId, limits, store::Result};
+use super::stages::Stages;
+use crate::{FileHandle, Files, StageId, limits, store::Result};
 
 /// The bytes of a message that is to be kept.
 pub(super) enum Source {
@@ -32,9 +32,11 @@ impl Source {
     /// The same content; in memory when it is to be kept in a database.
     pub(super) fn load_small(self, files: &dyn Files) -> Result<Self> {
         match self {
-            Self::File { path, size_bytes } if size_bytes <= limits::INLINE_BYTES as u64 => Ok(
-                Self::Memory(read_file(files, &path, 0, size_bytes as usize)?),
-            ),
+            Self::File { path, size_bytes } if size_bytes <= limits::INLINE_BYTES as u64 => {
+                let mut file = files.open(&path)?;
+                let bytes = read_piece(file.as_mut(), 0, size_bytes as usize)?;
+                Ok(Self::Memory(bytes))
+            }
             other => Ok(other),
         }
     }
@@ -66,4 +68,23 @@ pub(super) fn place_file(files: &dyn Files, from: &Path, to: &Path) -> Result<()
     }
     let folder = to.parent().expect("a content's file lies in a folder");
     Ok(files.sync_folder(folder)?)
+}
+
+/// Up to `length` bytes of a file from `offset`; fewer at its end only.
+pub(super) fn read_piece(
+    file: &mut dyn FileHandle,
+    offset: u64,
+    length: usize,
+) -> io::Result<Bytes> {
+    let mut buffer = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        let count = file.read_at(offset + filled as u64, &mut buffer[filled..])?;
+        if count == 0 {
+            break;
+        }
+        filled += count;
+    }
+    buffer.truncate(filled);
+    Ok(Bytes::from(buffer))
 }

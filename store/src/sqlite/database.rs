@@ -25,8 +25,9 @@ pub(super) enum Durability {
 impl Database {
     /// Opens a database, an empty one when there is none. Its folder must be there.
     pub(super) fn open(path: &Path, files: &dyn Files, vfs: Option<&str>) -> Result<Self> {
-        if vfs.is_none() {
-            make_private(path, files)?;
+        let folder = path.parent().expect("a database lies in a folder");
+        if vfs.is_none() && make_private(path, files)? {
+            files.sync_folder(folder)?;
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -43,14 +44,19 @@ impl Database {
              PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -{};
              PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = {};",
+             PRAGMA wal_autocheckpoint = {};
+             PRAGMA journal_size_limit = {};",
             limits::PAGE_CACHE_KIB,
             limits::LOG_PAGES,
+            limits::LOG_BYTES_KEPT,
         ))?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         if mode != "wal" {
             return Err(StoreError::Busy);
+        }
+        if vfs.is_some() {
+            files.sync_folder(folder)?;
         }
         Ok(Self {
             connection,
@@ -124,14 +130,12 @@ impl Database {
     }
 }
 
-/// Makes the file before SQLite does, for SQLite would let others read it.
-fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
+/// Makes the file before SQLite does, for SQLite would let others read it. Returns whether there
+/// was none.
+fn make_private(path: &Path, files: &dyn Files) -> Result<bool> {
     match files.create(path) {
-        Ok(_) => {
-            let folder = path.parent().expect("a database lies in a folder");
-            Ok(files.sync_folder(folder)?)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -173,16 +173,17 @@ pub(super) fn subscribe(connection: &Connection, name: &str, subscribed: bool) -
             .execute([name])?;
         return Ok(());
     }
-    let count: u32 = connection
-        .prepare_cached("SELECT count(*) FROM subscriptions WHERE name <> ?1")?
-        .query_row([name], |row| row.get(0))?;
-    if count >= limits::SUBSCRIPTIONS_MAX {
-        return Err(StoreError::TooMany("subscriptions"));
-    }
     connection
         .prepare_cached("INSERT OR IGNORE INTO subscriptions VALUES (?1)")?
         .execute([name])?;
-    Ok(())
+    let count: u32 = connection
+        .prepare_cached("SELECT count(*) FROM subscriptions")?
+        .query_row([], |row| row.get(0))?;
+    match count <= limits::SUBSCRIPTIONS_MAX {
+        true => Ok(()),
+        // The operation's savepoint takes it back.
+        false => Err(StoreError::TooMany("subscriptions")),
+    }
 }
 
 /// A name with its INBOX, if it begins with that, in capitals.

@@ -134,7 +134,7 @@ impl Batch<'_> {
 
     /// Each delivery makes room for later ones, a few at a time.
     fn forget_old_deliveries(&self, spool: SpoolId) -> Result<()> {
-        if spool.0 % u64::from(limits::DELIVERED_PRUNED) != 0 {
+        if !spool.0.is_multiple_of(u64::from(limits::DELIVERED_PRUNED)) {
             return Ok(());
         }
         let origin = self.spool.origin();

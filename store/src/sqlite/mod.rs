@@ -270,7 +270,14 @@ impl Store for SqliteStore {
         batch: Vec<SpoolWrite>,
     ) -> Result<Vec<Result<SpoolWritten>>> {
         let results = self.spool.write(now, batch, &self.stages, &self.presence)?;
-        self.presence.bump();
+        let is_change = |result: &Result<SpoolWritten>| match result {
+            Ok(SpoolWritten::Claimed(entries)) => !entries.is_empty(),
+            Ok(SpoolWritten::Accepted(_) | SpoolWritten::Done) => true,
+            Err(_) => false,
+        };
+        if results.iter().any(is_change) {
+            self.presence.bump();
+        }
         Ok(results)
     }
 

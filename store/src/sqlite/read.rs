@@ -14,11 +14,11 @@ use rmail_proto::{
 
 use super::{
     account::{AccountDatabase, Surroundings},
+    content::read_piece,
     database::{from_sql, to_sql},
     layout::content_file,
     mailbox::{MailboxRow, special_use_from_sql, superiors},
     messages::{known_uid, known_uid_validity},
-    stages::read_file,
 };
 use crate::{MailboxRef, MailboxState, StoreError, store::Result, uid_ranges::runs};
 
@@ -75,6 +75,7 @@ impl AccountDatabase {
         let row = MailboxRow::load(&transaction, mailbox)?;
         let recent = match row.first_recent {
             first if first >= row.uid_next => 0,
+            1 => row.messages,
             first => transaction
                 .prepare_cached("SELECT count(*) FROM messages WHERE mailbox = ?1 AND uid >= ?2")?
                 .query_row(params![row.row, first], |row| row.get(0))?,
@@ -204,15 +205,15 @@ impl Place {
             let path = content_file(folder, self.email_id);
             return match around.files.open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-                Ok(_) => read_file(around.files.as_ref(), &path, offset, length).map(Some),
+                opened => Ok(Some(read_piece(opened?.as_mut(), offset, length)?)),
             };
         }
-        let mut buffer = vec![0; length];
-        if length > 0 {
-            let blob = connection.blob_open(MAIN_DB, c"contents", c"bytes", self.content, true)?;
-            blob.read_at_exact(&mut buffer, offset as usize)?;
+        if length == 0 {
+            return Ok(Some(Bytes::new()));
         }
+        let mut buffer = vec![0; length];
+        let blob = connection.blob_open(MAIN_DB, c"contents", c"bytes", self.content, true)?;
+        blob.read_at_exact(&mut buffer, offset as usize)?;
         Ok(Some(Bytes::from(buffer)))
     }
 }

@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
-
 use super::{
     lock,
     presence::{Presence, list},
@@ -148,25 +146,4 @@ impl Drop for Stages {
             self.remove(id);
         }
     }
-}
-
-/// Up to `length` bytes of a file from `offset`; fewer at its end only.
-pub(super) fn read_file(
-    files: &dyn Files,
-    path: &std::path::Path,
-    offset: u64,
-    length: usize,
-) -> Result<Bytes> {
-    let mut file = files.open(path)?;
-    let mut buffer = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        let count = file.read_at(offset + filled as u64, &mut buffer[filled..])?;
-        if count == 0 {
-            break;
-        }
-        filled += count;
-    }
-    buffer.truncate(filled);
-    Ok(Bytes::from(buffer))
 }

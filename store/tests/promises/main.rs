@@ -1,0 +1,10 @@
+//! What the store promises, one test each.
+
+mod accounts;
+mod large;
+mod mailboxes;
+mod messages;
+mod model;
+mod processes;
+mod spool;
+mod world;
