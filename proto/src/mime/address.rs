@@ -2,7 +2,7 @@
 //! they make sense.
 //!
 //! Nothing is refused: an address that cannot be read to its end is there with what was
-//! understood, and marked. What is filled in for missing pieces, and where reading goes on after a
+//! understood. What is filled in for missing pieces, and where reading goes on after a
 //! fault, follows what Dovecot has taught mail clients to expect.
 
 use alloc::vec::Vec;
@@ -32,8 +32,6 @@ pub(super) struct Mailbox {
     pub(super) local_part: Option<Vec<u8>>,
     /// The domain, a literal with its brackets.
     pub(super) domain: Option<Vec<u8>>,
-    /// Whether the text was a proper address.
-    pub(super) valid: bool,
 }
 
 /// Stands for the domain of an address in angle brackets that cannot be read.
@@ -110,11 +108,13 @@ impl Parser<'_> {
 
     fn group_members(&mut self) -> Step {
         loop {
-            if self.mailbox() != Ok(true) {
-                return Err(Malformed);
-            }
+            let step = self.mailbox();
             if !self.lexer.at(b',') {
-                return Ok(true);
+                return if step == Ok(true) {
+                    step
+                } else {
+                    Err(Malformed)
+                };
             }
             self.lexer.bump();
             if self.lexer.skip_space() != Ok(true) {
@@ -126,25 +126,19 @@ impl Parser<'_> {
     /// `mailbox = name-addr / addr-spec`
     fn mailbox(&mut self) -> Step {
         let start = self.lexer;
-        let mut mailbox = Mailbox {
-            valid: true,
-            ..Mailbox::default()
-        };
+        let mut mailbox = Mailbox::default();
         let mut name = Vec::new();
         let named = self.lexer.phrase(&mut name) == Ok(true) && self.lexer.at(b'<');
         let step = if named {
             mailbox.name = (!name.is_empty()).then_some(name);
             if self.angle_addr(&mut mailbox).is_err() {
                 mailbox.domain = Some(SYNTAX_ERROR.to_vec());
-                mailbox.valid = false;
             }
             Ok(!self.lexer.is_empty())
         } else {
             self.lexer = start;
             self.addr_spec(&mut mailbox)
         };
-        let complete = mailbox.local_part.is_some() && mailbox.domain.is_some();
-        mailbox.valid &= complete && step.is_ok();
         self.items.push(AddressItem::Mailbox(mailbox));
         step
     }
@@ -225,7 +219,8 @@ impl Parser<'_> {
             } else {
                 &mut text
             };
-            *place = (is_name || step.is_ok()).then_some(name);
+            let is_whole = step.is_ok() || (is_name && !quoted);
+            *place = is_whole.then_some(name);
             step = Err(Malformed);
         } else {
             mailbox.name = comment;
@@ -273,12 +268,11 @@ mod tests {
                 AddressItem::GroupStart(name) => format!("{}:", String::from_utf8_lossy(&name)),
                 AddressItem::GroupEnd => ";".into(),
                 AddressItem::Mailbox(it) => format!(
-                    "{}|{}|{}|{}{}",
+                    "{}|{}|{}|{}",
                     show(&it.name),
                     show(&it.route),
                     show(&it.local_part),
-                    show(&it.domain),
-                    if it.valid { "" } else { "!" }
+                    show(&it.domain)
                 ),
             })
             .collect()
@@ -311,18 +305,17 @@ mod tests {
     }
 
     #[test]
-    fn obsolete_routes_and_dots_are_read() {
+    fn obsolete_routes_are_read() {
         assert_eq!(parsed("<@a,@b.c:d@e>"), ["-|@a,@b.c|d|e"]);
-        assert_eq!(parsed("x . y @ z"), ["-|-|x.y|z"]);
     }
 
     #[test]
-    fn pieces_that_miss_are_marked() {
-        assert_eq!(parsed("Name <a>"), ["Name|-|a|-!"]);
-        assert_eq!(parsed("Name <a@b"), ["Name|-|a|b"]);
-        assert_eq!(parsed("just a name"), ["just a name|-|-|-!"]);
-        assert_eq!(parsed("user"), ["-|-|user|-!"]);
-        assert_eq!(parsed("A <@x>"), ["A|INVALID_ROUTE|-|SYNTAX_ERROR!"]);
+    fn pieces_that_miss_are_left_out() {
+        assert_eq!(parsed("Name <a>"), ["Name|-|a|-"]);
+        assert_eq!(parsed("Name <a@b"), ["Name|-|a|SYNTAX_ERROR"]);
+        assert_eq!(parsed("just a name"), ["just a name|-|-|-"]);
+        assert_eq!(parsed("user"), ["-|-|user|-"]);
+        assert_eq!(parsed("A <@x>"), ["A|INVALID_ROUTE|-|-"]);
         assert_eq!(parsed(""), [""; 0]);
     }
 

@@ -99,7 +99,7 @@ impl Content {
         let mut content = Self::default();
         let mut content_type = None;
         for field in Fields::new(header) {
-            let value = || Some(unfolded(field.value)).filter(|value| !value.is_empty());
+            let value = || Some(unfolded(field.value));
             match field.name.to_ascii_lowercase().as_slice() {
                 b"content-type" if content_type.is_none() => content_type = Some(field.value),
                 b"content-id" if content.id.is_none() => content.id = value(),
@@ -270,49 +270,80 @@ fn parse_parameters(mut lexer: Lexer<'_>) -> Vec<Parameter> {
     }
 }
 
-/// Parameters that are cut into sections become one each, behind the others (RFC 2231 §3). One
-/// with a section that is percent-encoded keeps the asterisk that says so (§4), and the encoding.
-fn join_continuations(parameters: Vec<Parameter>) -> Vec<Parameter> {
-    let mut whole = Vec::new();
-    let mut sections = Vec::new();
-    for parameter in parameters {
-        match section_of(&parameter.name) {
-            Some((name, number, encoded)) => {
-                sections.push((name, number, encoded, parameter.value));
-            }
-            None => whole.push(parameter),
-        }
-    }
-    sections.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-    let mut sections = sections.into_iter().peekable();
-    while let Some((name, number, mut encoded, mut value)) = sections.next() {
-        let mut next = number + 1;
-        let follows = |it: &(Vec<u8>, u32, bool, Vec<u8>), next| it.0 == name && it.1 == next;
-        while let Some(more) = sections.next_if(|it| follows(it, next)) {
-            encoded |= more.2;
-            value.extend(more.3);
-            next += 1;
-        }
-        let mut name = name;
-        if encoded {
-            name.push(b'*');
-        }
-        whole.push(Parameter { name, value });
-    }
-    whole
+/// A parameter that is cut into sections, or one of them (RFC 2231 §3).
+struct ParameterSection {
+    /// In lower case, without what makes it a section.
+    name: Vec<u8>,
+    number: u32,
+    /// Whether it is percent-encoded (§4).
+    encoded: bool,
+    parameter: Parameter,
 }
 
-/// Name, number and encoding of `name*number[*]`.
-fn section_of(name: &[u8]) -> Option<(Vec<u8>, u32, bool)> {
-    let (rest, encoded) = match name.strip_suffix(b"*") {
-        Some(rest) => (rest, true),
-        None => (name, false),
-    };
-    let asterisk = rest.iter().rposition(|&byte| byte == b'*')?;
-    let digits = &rest[asterisk + 1..];
-    let is_number = (1..=4).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    let number = digits.iter().fold(0, |sum, digit| {
-        sum * 10 + u32::from(digit.wrapping_sub(b'0')) % 10
-    });
-    is_number.then(|| (rest[..asterisk].to_ascii_lowercase(), number, encoded))
+/// Parameters that are cut into sections become one each, behind the others (RFC 2231 §3). One
+/// with a section that is percent-encoded keeps the asterisk that says so (§4), and the encoding.
+/// Sections that do not follow one another from number 0 on are left alone.
+fn join_continuations(parameters: Vec<Parameter>) -> Vec<Parameter> {
+    let mut joined = Vec::new();
+    let mut sections = Vec::new();
+    for parameter in parameters {
+        match ParameterSection::new(parameter) {
+            Ok(section) => sections.push(section),
+            Err(parameter) => joined.push(parameter),
+        }
+    }
+    sections.sort_by(|a, b| (&a.name, a.number).cmp(&(&b.name, b.number)));
+    for sections in sections.chunk_by(|a, b| a.name == b.name) {
+        let mut numbers = sections.iter().map(|section| section.number).zip(0..);
+        if numbers.all(|(number, expected)| number == expected) {
+            joined.push(join_sections(sections));
+        } else {
+            joined.extend(sections.iter().map(|section| section.parameter.clone()));
+        }
+    }
+    joined
+}
+
+fn join_sections(sections: &[ParameterSection]) -> Parameter {
+    let first = &sections[0];
+    let mut name = first.name.clone();
+    let mut value = Vec::new();
+    if sections.iter().any(|section| section.encoded) {
+        name.push(b'*');
+        if !first.encoded {
+            // Neither charset nor language.
+            value.extend_from_slice(b"''");
+        }
+    }
+    for section in sections {
+        value.extend_from_slice(&section.parameter.value);
+    }
+    Parameter { name, value }
+}
+
+impl ParameterSection {
+    /// Reads `name*number`, `name*number*` and `name*`, which is all there is of its parameter.
+    fn new(parameter: Parameter) -> Result<Self, Parameter> {
+        let mut pieces = parameter.name.splitn(2, |&byte| byte == b'*');
+        let (Some(name @ [_, ..]), Some(number)) = (pieces.next(), pieces.next()) else {
+            return Err(parameter);
+        };
+        let (number, encoded) = match number.strip_suffix(b"*") {
+            Some(number) => (number, true),
+            None => (number, number.is_empty()),
+        };
+        if number.len() > 4 || !number.iter().all(u8::is_ascii_digit) {
+            return Err(parameter);
+        }
+        let name = name.to_ascii_lowercase();
+        let number = number
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        Ok(Self {
+            name,
+            number,
+            encoded,
+            parameter,
+        })
+    }
 }

@@ -84,7 +84,7 @@ impl Envelope {
         out.push(b'(');
         write_nstring(out, self.date.as_deref());
         out.push(b' ');
-        write_nstring(out, self.subject.as_deref());
+        write_nstring(out, self.subject.as_deref().map(one_spaced).as_deref());
         let sender = or(&self.sender, &self.from);
         let reply_to = or(&self.reply_to, &self.from);
         for addresses in [&self.from, sender, reply_to, &self.to, &self.cc, &self.bcc] {
@@ -163,10 +163,8 @@ fn write_addresses(out: &mut Vec<u8>, addresses: &[AddressItem]) {
                 out.push(b' ');
                 write_nstring(out, mailbox.route.as_deref());
                 out.push(b' ');
-                write_string(
-                    out,
-                    mailbox.local_part.as_deref().unwrap_or(MISSING_LOCAL_PART),
-                );
+                let local_part = mailbox.local_part.as_deref().filter(|it| !it.is_empty());
+                write_string(out, local_part.unwrap_or(MISSING_LOCAL_PART));
                 out.push(b' ');
                 write_string(out, mailbox.domain.as_deref().unwrap_or(MISSING_DOMAIN));
                 out.push(b')');
@@ -182,7 +180,7 @@ const MISSING_LOCAL_PART: &[u8] = b"MISSING_MAILBOX";
 /// Stands for a domain that is not there.
 const MISSING_DOMAIN: &[u8] = b"MISSING_DOMAIN";
 
-/// A display name with one space for each run of white space.
+/// A display name or subject with one space for each run of white space.
 fn one_spaced(name: &[u8]) -> Vec<u8> {
     let words = name.split(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
     let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();

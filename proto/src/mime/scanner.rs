@@ -34,7 +34,8 @@ pub struct Scanner {
     position: u64,
     /// Where the line began that is being read.
     line_start: u64,
-    /// Of the line before: 2 for CRLF, 1 for a bare LF, 0 before the first one.
+    /// Of the line before: 2 for CRLF, 1 for a bare LF, 0 before the first one and behind a close
+    /// delimiter, which keeps its own.
     line_break_bytes: u8,
     /// Line feeds taken.
     line_feeds: u64,
@@ -238,7 +239,8 @@ impl Scanner {
         match mem::replace(&mut self.line, Line::Start) {
             Line::HeaderEnd => self.end_header(self.position),
             Line::Delimiter => self.begin_part_of_multipart(),
-            Line::Start | Line::Head(_) | Line::Text | Line::CloseDelimiter => {}
+            Line::CloseDelimiter => self.line_break_bytes = 0,
+            Line::Start | Line::Head(_) | Line::Text => {}
         }
     }
 
