@@ -2,11 +2,13 @@
 
 mod header;
 mod parts;
+mod scanner;
 
 use alloc::{string::String, vec::Vec};
 
 pub use header::{Field, FieldFilter, Fields, filter_fields, unfold};
 pub use parts::{Located, Part, PartKind, Parts};
+pub use scanner::Scanner;
 
 use crate::DateTime;
 
