@@ -69,10 +69,7 @@ impl Hub {
     }
 
     /// Does something with the node, and carries out what it wants then.
-    pub(crate) fn with_node<R>(
-        self: &Arc<Self>,
-        act: impl FnOnce(&mut Node, Now) -> R,
-    ) -> R {
+    pub(crate) fn with_node<R>(self: &Arc<Self>, act: impl FnOnce(&mut Node, Now) -> R) -> R {
         let mut shared = self.lock();
         let result = act(&mut shared.node, self.clock.now());
         while let Some(action) = shared.node.poll_action() {
@@ -100,13 +97,23 @@ impl Hub {
 
     /// Ends when no connection is to be accepted any more.
     pub(crate) async fn listening_ended(&self) {
-        let ended = self.is_listening.subscribe().wait_for(|listening| !listening).await.is_ok();
+        let ended = self
+            .is_listening
+            .subscribe()
+            .wait_for(|listening| !listening)
+            .await
+            .is_ok();
         debug_assert!(ended, "the hub holds the sender");
     }
 
     /// Ends when the node has stopped.
     pub(crate) async fn stopped(&self) {
-        let stopped = self.is_stopped.subscribe().wait_for(|stopped| *stopped).await.is_ok();
+        let stopped = self
+            .is_stopped
+            .subscribe()
+            .wait_for(|stopped| *stopped)
+            .await
+            .is_ok();
         debug_assert!(stopped, "the hub holds the sender");
     }
 

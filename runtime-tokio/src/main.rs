@@ -67,7 +67,10 @@ fn start_log(level: LogLevel) -> LogFilter {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    tracing_subscriber::registry().with(filter).with(text).init();
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(text)
+        .init();
     handle
 }
 
