@@ -6,4 +6,5 @@ pub mod config;
 pub mod credentials;
 pub mod limits;
 pub mod outside;
+pub mod search;
 pub mod tls;
