@@ -64,7 +64,7 @@ pub const CLI_PROMPT_TRIES: u32 = 3;
 pub const SEARCH_BATCH_BYTES: usize = 1024 * 1024;
 
 /// What a SEARCH looks at of one part with text; what is beyond is not found.
-pub const SEARCH_PART_BYTES: u64 = 8 * 1024 * 1024;
+pub const SEARCH_PART_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a SEARCH decodes of one header field; what is beyond is found as it is written only.
-pub const SEARCH_FIELD_BYTES: usize = 16 * 1024;
+pub const SEARCH_FIELD_BYTES: usize = 8 * 1024;

@@ -585,7 +585,11 @@ fn looking_step_by_step_finds_what_looking_at_everything_finds() {
         world.save_all(vec![(written, flags, DateTime::utc(NOW))]);
     }
     let snapshot = world.snapshot();
-    let mut runner = TestRunner::new(Config::with_cases(256));
+    let mut runner = TestRunner::new(Config {
+        cases: 256,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let law = runner.run(&any_key(), |key| {
         let found = world.search_in(&snapshot, &key).expect("it searches");
         let expected = messages.iter().filter(|message| message.matches(&key));

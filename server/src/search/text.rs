@@ -7,21 +7,28 @@ pub(super) struct Needle {
 }
 
 enum Kind {
-    /// It was ASCII: bytes are compared, whatever stands around them.
+    /// It is short and was ASCII: bytes are compared, whatever stands around them.
+    ShortAscii,
+    /// Any text may hold it once that is folded: what was not ASCII may fold to it, as the Kelvin
+    /// sign does.
     Ascii,
-    /// It is ASCII only once it is folded, as the Kelvin sign is.
-    FoldsToAscii,
     /// Only a text that is not ASCII can hold it.
     Other,
 }
 
+/// Longest text that is compared at each place of another; longer ones are looked for in linear
+/// time.
+const SHORT_BYTES: usize = 64;
+
 impl Needle {
     pub(super) fn new(text: &str) -> Self {
         let folded: String = fold(text).collect();
-        let kind = match (text.is_ascii(), folded.is_ascii()) {
-            (true, _) => Kind::Ascii,
-            (false, true) => Kind::FoldsToAscii,
-            (false, false) => Kind::Other,
+        let kind = if text.is_ascii() && text.len() <= SHORT_BYTES {
+            Kind::ShortAscii
+        } else if folded.is_ascii() {
+            Kind::Ascii
+        } else {
+            Kind::Other
         };
         Self { folded, kind }
     }
@@ -30,8 +37,8 @@ impl Needle {
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
         let needle = self.folded.as_bytes();
         match self.kind {
-            Kind::Ascii => contains_ascii(text, needle),
-            Kind::FoldsToAscii => self.is_in_folded(text),
+            Kind::ShortAscii => contains_ascii(text, needle),
+            Kind::Ascii => self.is_in_folded(text),
             Kind::Other => !text.is_ascii() && self.is_in_folded(text),
         }
     }
@@ -84,6 +91,21 @@ mod tests {
     fn letter_that_folds_to_ascii_finds_itself_and_ascii() {
         assert!(is_in("\u{212a}", "5 \u{212a}"));
         assert!(is_in("\u{212a}", "5 k"));
+    }
+
+    #[test]
+    fn long_text_takes_linear_time_and_is_found() {
+        let text = "a".repeat(1024 * 1024);
+        let needle = "A".repeat(60 * 1024);
+        assert!(is_in(&needle, &text));
+        assert!(!is_in(&format!("{needle}b"), &text));
+        for length in [SHORT_BYTES, SHORT_BYTES + 1] {
+            assert!(is_in(&needle[..length], &format!("b{}b", &text[..length])));
+            assert!(!is_in(
+                &needle[..length],
+                &format!("b{}b", &text[..length - 1])
+            ));
+        }
     }
 
     #[test]
