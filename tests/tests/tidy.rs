@@ -280,6 +280,36 @@ fn manifests_take_the_lints_and_versions_of_the_workspace() {
 }
 
 #[test]
+fn every_dependency_is_used_and_accounted_for() {
+    let architecture = read("ARCHITECTURE.md");
+    let files = files();
+    let mut found = Vec::new();
+    for (package, kinds) in dependencies() {
+        let folder = package
+            .strip_prefix("rmail-")
+            .expect("our packages are so named");
+        for name in kinds.into_values().flatten() {
+            if !name.starts_with("rmail-") && !architecture.contains(&format!("`{name}`")) {
+                found.push(format!(
+                    "{package}: ARCHITECTURE.md does not say what {name} is for"
+                ));
+            }
+            let identifier = name.replace('-', "_");
+            let mut own = files.iter().filter(|file| {
+                file.is_rust() && file.path.split('/').next().is_some_and(|top| top == folder)
+            });
+            if !own.any(|file| words(&file.text).any(|word| word == identifier)) {
+                found.push(format!("{package}: nothing uses {name}"));
+            }
+        }
+    }
+    must_be_empty(
+        &found,
+        "a dependency is used, and its reason stands in ARCHITECTURE.md",
+    );
+}
+
+#[test]
 fn runtimes_have_the_same_files() {
     let list = |runtime: &str| -> BTreeSet<String> {
         let prefix = format!("{runtime}/");
