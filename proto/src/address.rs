@@ -62,7 +62,10 @@ impl Domain {
         if text.len() > limits::DOMAIN_BYTES {
             return Err(AddressError::DomainTooLong);
         }
-        if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(literal) = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             let valid = match literal.get(..5) {
                 Some(tag) if tag.eq_ignore_ascii_case("IPv6:") => {
                     literal[5..].parse::<core::net::Ipv6Addr>().is_ok()
@@ -262,8 +265,19 @@ mod tests {
     #[test]
     fn bad_addresses_are_refused() {
         for text in [
-            "", "alice", "@example.com", "a..b@example.com", ".a@example.com", "a@", "a@-x.com",
-            "a@b..c", "a b@c.d", "a@[300.1.1.1]", "\"open@c.d", "a@c.d.", "a\u{7}b@c.d",
+            "",
+            "alice",
+            "@example.com",
+            "a..b@example.com",
+            ".a@example.com",
+            "a@",
+            "a@-x.com",
+            "a@b..c",
+            "a b@c.d",
+            "a@[300.1.1.1]",
+            "\"open@c.d",
+            "a@c.d.",
+            "a\u{7}b@c.d",
         ] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
@@ -277,7 +291,10 @@ mod tests {
         assert_eq!(error, Err(AddressError::LocalPartTooLong));
         let label = "x".repeat(63);
         assert!(Domain::parse(&label).is_ok());
-        assert_eq!(Domain::parse(&(label + "x")), Err(AddressError::DomainTooLong));
+        assert_eq!(
+            Domain::parse(&(label + "x")),
+            Err(AddressError::DomainTooLong)
+        );
     }
 
     proptest! {

@@ -5,5 +5,11 @@ pub mod cli;
 pub mod config;
 pub mod credentials;
 pub mod limits;
+pub mod node;
 pub mod outside;
+pub mod search;
+pub mod session;
+pub mod startup;
 pub mod tls;
+
+pub use rmail_proto::{Instant, Now, UnixTime};

@@ -59,3 +59,66 @@ pub const IMPORT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Times that a person is asked again for something mistyped.
 pub const CLI_PROMPT_TRIES: u32 = 3;
+
+/// Jobs that have a thread at once, password hashes not counted.
+pub const JOBS_RUNNING: usize = 16;
+
+/// Logins that wait for a password to be hashed; more are put off.
+pub const HASHES_WAITING: usize = 256;
+
+/// Addresses whose account is remembered.
+pub const DIRECTORY_CACHE: usize = 10_000;
+
+/// Writes of one batch.
+pub const BATCH_WRITES: usize = 256;
+
+/// Bytes of message content of one batch, except when its first write alone is larger.
+pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a write waits when another process is writing.
+pub const BUSY_RETRY: Duration = Duration::from_millis(10);
+
+/// Tries before a write to a busy database fails.
+pub const BUSY_TRIES: u32 = 500;
+
+/// Messages that are being delivered; more wait in the spool.
+pub const DELIVERY_ACTIVE: usize = 2_000;
+
+/// Bytes of their content that are kept in memory.
+pub const DELIVERY_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long a message waits in the spool that could not be delivered.
+pub const HOLD: Duration = Duration::from_secs(60);
+
+/// How often the spool is searched for messages that are nobody's.
+pub const CLAIM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the other processes' counters are looked at.
+pub const PEERS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Mailboxes that are kept in memory after the last session has left them.
+pub const UNUSED_MAILBOXES: usize = 64;
+
+/// Messages of those mailboxes.
+pub const UNUSED_MESSAGES: u32 = 500_000;
+
+/// How long sessions have to end when the server stops.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Largest piece that is offered to a socket, and encrypted, at once.
+pub const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long the last bytes of a session may take to go out.
+pub const FLUSH: Duration = Duration::from_secs(30);
+
+/// How long a closed session waits for its peer to close as well.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of messages that one step of a SEARCH holds; larger messages are read part by part.
+pub const SEARCH_BATCH_BYTES: usize = 1024 * 1024;
+
+/// What a SEARCH looks at of one part with text; what is beyond is not found.
+pub const SEARCH_PART_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a SEARCH decodes of one header field; what is beyond is found as it is written only.
+pub const SEARCH_FIELD_BYTES: usize = 8 * 1024;

@@ -314,12 +314,14 @@ pub struct NewSpoolEntry {
     pub summary: Arc<Summary>,
     /// The bytes: `Inline` or `Staged`.
     pub content: Content,
+    /// Whether this process delivers it at once; else it waits for a [`SpoolWrite::Claim`].
+    pub is_claimed: bool,
 }
 
 /// A change of the spool.
 #[derive(Clone, Debug)]
 pub enum SpoolWrite {
-    /// Accepts a message, claimed by this process. Synced. Answered by `Accepted`.
+    /// Accepts a message. Synced. Answered by `Accepted`.
     Accept(NewSpoolEntry),
     /// These recipients of an entry are done; when none is left, the entry and its content go.
     /// Not synced: done twice is harmless. Answered by `Done`.

@@ -10,8 +10,8 @@ mod view;
 pub mod wire;
 
 pub use call::{
-    Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage,
-    No, NoCode, Reply, Selected, SpecialUse, StoreMode, Tls,
+    Appended, Call, Columns, Config, Copied, Mailbox, MailboxStatus, MessageData, NewMessage, No,
+    NoCode, Reply, Selected, SpecialUse, StoreMode, Tls,
 };
 pub use search::{DateTest, SearchKey, SearchText};
 pub use server::Server;

@@ -150,13 +150,13 @@ impl Snapshot {
         uids: RangeInclusive<Uid>,
     ) -> impl Iterator<Item = (MessageNumber, &MessageState)> + '_ {
         let (start, end) = uids.into_inner();
-        self.from(start)
+        self.iter_from(start)
             .take_while(move |(_, state)| state.uid <= end)
     }
 
     /// All messages, in order.
     pub fn iter(&self) -> impl Iterator<Item = (MessageNumber, &MessageState)> + '_ {
-        self.from(Uid::MIN)
+        self.iter_from(Uid::MIN)
     }
 
     /// The number of the first message without `\Seen`.
@@ -193,7 +193,8 @@ impl Snapshot {
         all
     }
 
-    fn from(&self, uid: Uid) -> impl Iterator<Item = (MessageNumber, &MessageState)> + '_ {
+    /// Messages from this UID on, in order.
+    pub fn iter_from(&self, uid: Uid) -> impl Iterator<Item = (MessageNumber, &MessageState)> + '_ {
         let from = self
             .chunks
             .partition_point(|placed| placed.chunk.last_uid() < uid);

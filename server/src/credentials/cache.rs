@@ -1,6 +1,6 @@
 //! Passwords that were verified a moment ago.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use aws_lc_rs::{constant_time, hmac};
 use rmail_proto::{AccountId, Instant, Now, Secret};
@@ -28,6 +28,14 @@ struct Entry {
     tag: hmac::Tag,
     until: Instant,
     used: u64,
+}
+
+impl fmt::Debug for PasswordCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordCache")
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl PasswordCache {

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
     sync::Arc,
 };
 
@@ -67,7 +68,7 @@ impl ListenerKind {
         }
     }
 
-    const fn is_imap(self) -> bool {
+    pub(super) const fn is_imap(self) -> bool {
         match self {
             Self::Imap | Self::Imaps => true,
             Self::Smtp | Self::Submission | Self::Smtps => false,
@@ -109,17 +110,20 @@ impl Node {
     /// The listeners that the configuration asks for.
     pub fn listeners(&self) -> Vec<ListenerSpec> {
         let (smtp, imap) = (&self.config.smtp, &self.config.imap);
-        let spec = |kind, host: IpAddr, port| ListenerSpec {
-            kind,
-            address: SocketAddr::new(host, port),
+        let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
+            port.map(|port| ListenerSpec {
+                kind,
+                address: SocketAddr::new(host, port.get()),
+            })
         };
-        vec![
+        let specs = [
             spec(ListenerKind::Smtp, smtp.host, smtp.port),
             spec(ListenerKind::Submission, smtp.host, smtp.submission_port),
             spec(ListenerKind::Smtps, smtp.host, smtp.smtps_port),
             spec(ListenerKind::Imap, imap.host, imap.port),
             spec(ListenerKind::Imaps, imap.host, imap.imaps_port),
-        ]
+        ];
+        specs.into_iter().flatten().collect()
     }
 
     /// Somebody has connected.
@@ -135,8 +139,9 @@ impl Node {
             true => self.config.imap.max_connections,
             false => self.config.smtp.max_connections,
         };
-        if self.stopping.is_some() || connections >= connections_max as usize {
-            tracing::info!(peer = %peer.ip(), listener = kind.name(), "connection refused: too many");
+        if self.stopping.is_some() || connections >= connections_max.get() {
+            let (peer, listener) = (peer.ip(), kind.name());
+            tracing::info!(%peer, listener, "connection refused: too many");
             return Admission::Refused(refusal(kind, self.config.hostname.as_str()));
         }
         self.sessions_begun += 1;
@@ -169,7 +174,7 @@ impl Node {
                         true => imap::Tls::Implicit,
                         false => imap::Tls::Offered,
                     },
-                    message_bytes_max: self.config.smtp.max_message_size,
+                    message_bytes_max: self.config.smtp.max_message_size.get(),
                     seed,
                 };
                 Machine::Imap(Box::new(imap::Server::new(config, now)))
@@ -193,9 +198,9 @@ impl Node {
                 true => smtp::Tls::Implicit,
                 false => smtp::Tls::Offered,
             },
-            message_bytes_max: smtp.max_message_size,
-            recipients_max: smtp.max_recipients,
-            messages_max: smtp.max_messages_per_connection,
+            message_bytes_max: smtp.max_message_size.get(),
+            recipients_max: smtp.max_recipients.get(),
+            messages_max: smtp.max_messages_per_connection.get(),
             seed,
         }
     }

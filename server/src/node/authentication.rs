@@ -37,7 +37,7 @@ impl Node {
         let cached = address.as_ref();
         let cached = cached.and_then(|address| self.directory.cached_login(address));
         if let Some(account) = cached
-            && self.passwords.remembers(now, &account, &password)
+            && self.passwords.knows(now, &account, &password)
         {
             return self.finish_login(asker, protocol, Outcome::Right(account));
         }
@@ -113,9 +113,7 @@ fn smtp_reply(outcome: Outcome) -> smtp::Reply {
             address: account.address.clone(),
         }),
         Outcome::Wrong => smtp::Reply::Refused(smtp::Refusal::credentials_invalid()),
-        Outcome::Unavailable => {
-            smtp::Reply::Refused(smtp::Refusal::temporary_authentication_failure())
-        }
+        Outcome::Unavailable => smtp::Reply::Refused(smtp::Refusal::authentication_unavailable()),
     }
 }
 

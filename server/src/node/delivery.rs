@@ -33,7 +33,7 @@ use super::{
 use crate::limits;
 
 /// An active entry. The same as its id in the spool.
-pub type DeliveryId = SpoolId;
+pub(super) type DeliveryId = SpoolId;
 
 /// The active window.
 #[derive(Debug, Default)]
@@ -144,7 +144,8 @@ impl Node {
     pub(super) fn claim_spooled(&mut self, now: Now) {
         let delivery = &mut self.delivery;
         delivery.may_claim = true;
-        let room = limits::DELIVERY_ACTIVE.saturating_sub(delivery.active.len() + delivery.reserved);
+        let room =
+            limits::DELIVERY_ACTIVE.saturating_sub(delivery.active.len() + delivery.reserved);
         let bytes_max = limits::DELIVERY_BYTES.saturating_sub(delivery.bytes);
         let is_wanted = room >= limits::DELIVERY_ACTIVE / 2 && bytes_max > 0;
         if delivery.is_claiming || !is_wanted || self.stopping.is_some() {
@@ -221,7 +222,7 @@ impl Node {
             Ok(None) => {
                 let path = &active.recipients[&position].recipient.path;
                 tracing::warn!(
-                    message = %active.envelope_id, recipient = %path,
+                    mail = %active.envelope_id, recipient = %path,
                     "no mailbox for an accepted message: it waits in the spool"
                 );
                 active.fail(&[position], "no such mailbox");
@@ -253,7 +254,7 @@ impl Node {
                 for position in &positions {
                     active.recipients.remove(position);
                 }
-                tracing::info!(message = %active.envelope_id, account = account.0, "delivered");
+                tracing::info!(mail = %active.envelope_id, account = account.0, "delivered");
                 let finish = SpoolWrite::Finish {
                     spool: id,
                     recipients: positions,
@@ -322,7 +323,7 @@ impl Node {
     /// Gives free workers to waiting accounts: each takes all that waits for one account.
     fn start_workers(&mut self, now: Now) {
         let mut passed_over = VecDeque::new();
-        while self.delivery.working.len() < self.config.delivery.workers as usize {
+        while self.delivery.working.len() < self.config.delivery.workers.get() {
             let Some(account) = self.delivery.ready.pop_front() else {
                 break;
             };
@@ -366,7 +367,10 @@ impl Node {
         }
         let active = self.delivery.active.remove(&id).expect("it was just there");
         self.delivery.bytes -= inline_bytes(&active.content);
-        let reason = active.recipients.into_values().find_map(|pending| pending.failure);
+        let reason = active
+            .recipients
+            .into_values()
+            .find_map(|pending| pending.failure);
         if let Some(reason) = reason {
             let hold = SpoolWrite::Hold {
                 spool: id,

@@ -336,7 +336,8 @@ impl Node {
                 source,
                 target,
             }),
-            (_, AccountWritten::Made(_) | AccountWritten::Done) => Reply::Done,
+            (_, AccountWritten::Made(mailbox)) => Reply::Created(mailbox),
+            (_, AccountWritten::Done) => Reply::Done,
             (_, AccountWritten::Stored { .. } | AccountWritten::Expunged { .. }) => {
                 unreachable!("the store answers each write in its own kind")
             }

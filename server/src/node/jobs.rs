@@ -6,11 +6,10 @@ use bytes::Bytes;
 use rmail_proto::{
     AccountId, Address, MailboxId, ModSeq, Secret, Uid, UnixTime, UploadId,
     imap::{self, Columns, SearchKey, Snapshot, UidSet},
-    smtp::Recipient,
 };
 use rmail_store::{
-    Account, AccountWrite, AccountWritten, MailboxRef, MailboxState, PeerNews, SpoolWrite,
-    SpoolWritten, StageId, Store, StoreError, Written,
+    Account, AccountWrite, MailboxRef, MailboxState, PeerNews, SpoolWrite, SpoolWritten, StageId,
+    Store, StoreError, Written,
 };
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     directory::{Lookup, find_account, find_postmaster},
     writes::{AccountOrigin, SpoolOrigin},
 };
-use crate::{config::Config, credentials, limits, search, session::SessionId};
+use crate::{config::Config, credentials, outside, search, session::SessionId};
 
 /// What jobs may touch.
 pub struct World {
@@ -410,7 +409,7 @@ impl Job {
                 directory_version: store.directory_version(),
             },
             Self::SpoolDue => Done::SpoolDue(store.spool_due()),
-            Self::Reload => Done::Reloaded(crate::config::load_file(&world.config_path)),
+            Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Stopping {
 
 /// What one process tells another: where to look. Losing one is harmless.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hint {
+pub(super) enum Hint {
     /// The mail of an account has changed.
     Account(AccountId),
     /// An account was made, changed or deleted.
@@ -35,7 +35,7 @@ pub enum Hint {
 
 impl Hint {
     /// As it is sent.
-    pub fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
         match self {
             Self::Account(account) => format!("account {}", account.0).into_bytes(),
             Self::Directory => b"directory".to_vec(),
@@ -43,7 +43,7 @@ impl Hint {
     }
 
     /// `None` when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         match text.split_once(' ') {
             Some(("account", id)) => Some(Self::Account(AccountId(id.parse().ok()?))),
@@ -141,7 +141,8 @@ impl Node {
                 match lookup {
                     Lookup::Recipient(asker) => {
                         if let Ok(account) = &outcome {
-                            self.directory.remember(address, account.clone().map(Arc::new));
+                            self.directory
+                                .remember(address, account.clone().map(Arc::new));
                         }
                         self.reply_found(asker, account);
                     }

@@ -65,7 +65,10 @@ impl OpenMailboxes {
 
     /// Forgets mailboxes that nobody has selected, the least used first, down to the bounds.
     fn shrink(&mut self) {
-        let unused = self.open.iter().filter(|(_, open)| open.sessions.is_empty());
+        let unused = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.sessions.is_empty());
         let mut unused: Vec<_> = unused
             .map(|(&key, open)| (open.used, open.snapshot.len(), key))
             .collect();
@@ -85,7 +88,10 @@ impl OpenMailbox {
     /// does.
     fn recent(&mut self, take: bool) -> UidSet {
         let next = self.snapshot.uid_next();
-        let recent = self.snapshot.uids_from(self.first_recent);
+        let mut recent = UidSet::default();
+        for (_, message) in self.snapshot.iter_from(self.first_recent) {
+            recent.insert(message.uid);
+        }
         if take {
             self.first_recent = self.first_recent.max(next);
         }

@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
 };
 
-use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, UploadId};
+use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::StageId;
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
@@ -69,7 +69,7 @@ pub struct NodeSetup {
     /// Fresh randomness of the operating system: seeds of sessions.
     pub seed: u64,
     /// Fresh randomness of the operating system: the key of remembered passwords.
-    pub cache_key: [u8; 32],
+    pub cache_key: Secret<[u8; 32]>,
     /// How many password hashes may be computed at once: twice the number of processors.
     pub hashes_running_max: usize,
 }
@@ -161,7 +161,7 @@ impl Node {
             sessions: BTreeMap::new(),
             sessions_begun: 0,
             directory: directory::Directory::default(),
-            passwords: PasswordCache::new(setup.cache_key),
+            passwords: PasswordCache::new(setup.cache_key.reveal()),
             uploads: BTreeMap::new(),
             mailboxes: mailboxes::OpenMailboxes::default(),
             account_writes: BTreeMap::new(),

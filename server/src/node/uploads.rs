@@ -209,14 +209,7 @@ impl Node {
         self.run(job);
     }
 
-    fn complete(
-        &mut self,
-        now: Now,
-        asker: Asker,
-        upload: UploadId,
-        content: Content,
-        end: End,
-    ) {
+    fn complete(&mut self, now: Now, asker: Asker, upload: UploadId, content: Content, end: End) {
         let summary = end.summary;
         match end.envelope {
             Some(envelope) => self.accept(now, asker, *envelope, summary, content),

@@ -3,5 +3,6 @@
 //! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
 
 pub mod clock;
+pub mod configuration;
 pub mod hints;
 pub mod random;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use rmail_proto::TlsInfo;
 use rustls::{ServerConfig, ServerConnection};
 

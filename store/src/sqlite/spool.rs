@@ -229,7 +229,7 @@ impl Batch<'_> {
                 entry.envelope_id,
                 self.now.0,
                 entry.reverse_path.address().map(Address::to_string),
-                self.presence.name(),
+                entry.is_claimed.then(|| self.presence.name()),
                 references_to_text(&values.summary.references),
                 source.bytes().is_none(),
                 source.bytes(),

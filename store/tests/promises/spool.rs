@@ -16,6 +16,7 @@ fn entry(text: &str) -> NewSpoolEntry {
         path: ForwardPath::Address(address(text)),
     };
     NewSpoolEntry {
+        is_claimed: true,
         envelope_id: "envelope".to_owned(),
         reverse_path: ReversePath::Address(address("\"b @ c\"@example.org")),
         recipients: vec![

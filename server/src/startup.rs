@@ -1,0 +1,79 @@
+//! From a configuration to a node that is ready to serve.
+
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use rmail_proto::{Now, Secret};
+use rmail_store::{RealFiles, SqliteStore, Store, StoreError};
+use thiserror::Error;
+
+use crate::{
+    cli::Prepared,
+    node::{Node, NodeSetup, World},
+    outside::random,
+    tls::{ServerTls, TlsError},
+};
+
+/// What a runtime drives.
+#[derive(Debug)]
+pub struct Started {
+    /// To be begun with [`Node::handle_start`] once the listeners are open.
+    pub node: Node,
+    /// For the node's jobs.
+    pub world: Arc<World>,
+    /// Where hints of other processes arrive: a Unix datagram socket to be made here, if it can
+    /// be. Without it, changes are noticed within a second all the same.
+    pub hint_socket: PathBuf,
+}
+
+/// Why the server does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The certificate can't be used or made.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store can't be opened.
+    #[error("the mail in {mail_root} can't be opened: {source}")]
+    Store {
+        /// The configured `mail_root`.
+        mail_root: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// Opens the store and the certificate, and makes the node.
+///
+/// # Errors
+///
+/// With what an operator can do about it.
+pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
+    let Prepared {
+        config,
+        config_path,
+    } = prepared;
+    let mail_root = config.mail_root.clone();
+    let store = SqliteStore::open(&mail_root, Arc::new(RealFiles), None, random::seed())
+        .map_err(|source| StartError::Store { mail_root, source })?;
+    let tls = ServerTls::load_or_create(&config, now.unix)?;
+    for warning in &tls.warnings {
+        tracing::warn!("{warning}");
+    }
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let hint_socket = store.hint_socket();
+    let node = Node::new(NodeSetup {
+        config: Arc::new(config),
+        tls: Arc::new(tls),
+        seed: random::seed(),
+        cache_key: Secret::new(random::bytes()),
+        hashes_running_max: 2 * processors,
+    });
+    let world = World {
+        store: Arc::new(store),
+        config_path,
+    };
+    Ok(Started {
+        node,
+        world: Arc::new(world),
+        hint_socket,
+    })
+}
