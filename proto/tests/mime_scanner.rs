@@ -77,9 +77,18 @@ fn example_is_understood_in_full() {
     );
     assert_eq!(text(&summary.envelope), expected);
     let inner = r#"((NIL NIL "in" "ner.test"))"#;
-    let expected = format!(
-        r#"((("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 5 0 NIL NIL NIL NIL)("text" "html" ("charset" "us-ascii") NIL NIL "7bit" 8 0 NIL NIL NIL NIL) "alternative" ("boundary" "b2") NIL NIL NIL)("application" "pdf" ("name" "a b.pdf") "<cid@x>" NIL "base64" 12 NIL ("attachment" ("filename" "a b.pdf")) NIL NIL)("message" "rfc822" NIL NIL NIL "7bit" 47 (NIL "inner" {inner} {inner} {inner} NIL NIL NIL NIL NIL) ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) "mixed" ("boundary" "b1") NIL NIL NIL)"#
-    );
+    let expected = [
+        r#"((("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 5 0 NIL NIL NIL NIL)"#,
+        r#"("text" "html" ("charset" "us-ascii") NIL NIL "7bit" 8 0 NIL NIL NIL NIL) "#,
+        r#""alternative" ("boundary" "b2") NIL NIL NIL)"#,
+        r#"("application" "pdf" ("name" "a b.pdf") "<cid@x>" NIL "base64" 12 NIL "#,
+        r#"("attachment" ("filename" "a b.pdf")) NIL NIL)"#,
+        r#"("message" "rfc822" NIL NIL NIL "7bit" 47 (NIL "inner" "#,
+        &format!("{inner} {inner} {inner} NIL NIL NIL NIL NIL) "),
+        r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 0 NIL NIL NIL NIL) "#,
+        r#"3 NIL NIL NIL NIL) "mixed" ("boundary" "b1") NIL NIL NIL)"#,
+    ]
+    .concat();
     assert_eq!(text(&summary.body_structure), expected);
     assert_eq!(summary.size_bytes, EXAMPLE.len() as u64);
     assert_eq!(

@@ -75,11 +75,6 @@ impl Parts {
         complete.then_some(Self { parts })
     }
 
-    /// All parts in the order of the message.
-    pub fn iter(&self) -> core::slice::Iter<'_, Part> {
-        self.parts.iter()
-    }
-
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();

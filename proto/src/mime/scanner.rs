@@ -4,11 +4,11 @@
 //!
 //! | line | where | effect |
 //! |---|---|---|
-//! | empty | in a header | the header ends; a `message/rfc822` opens the message in it |
-//! | `--` and the boundary of an open multipart | anywhere | all parts in that multipart end; its next part begins |
-//! | the same and `--` | anywhere | all parts in that multipart end, and its boundary is forgotten |
+//! | empty | in a header | the header ends; the message in a `message/rfc822` begins |
+//! | `--`, boundary | anywhere | all parts in that multipart end; its next part begins |
+//! | `--`, boundary, `--` | anywhere | the same, but no part begins; the boundary is forgotten |
 //! | any other | in a header | goes to the header |
-//! | any other | in a body | only counts |
+//! | any other | in a body | is only counted |
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{fmt, mem};
