@@ -13,6 +13,7 @@ pub struct LineBuffer {
     after_cr: bool,
 }
 
+/// A bare newline is the graver fault: it counts also in a line that was too long before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum LineFault {
     TooLong,
@@ -44,7 +45,7 @@ impl LineBuffer {
             return (consumed, Line::Incomplete);
         }
         if !self.after_cr {
-            self.fault = self.fault.or(Some(LineFault::BareNewline));
+            self.fault = Some(LineFault::BareNewline);
         }
         if self.bytes.len() + 2 > line_bytes_max {
             self.fault = self.fault.or(Some(LineFault::TooLong));
@@ -75,7 +76,7 @@ impl LineBuffer {
         };
         // A CR is held back until the next byte shows whether it belongs to a CRLF.
         if self.after_cr || before_last.contains(&b'\r') {
-            self.fault = self.fault.or(Some(LineFault::BareNewline));
+            self.fault = Some(LineFault::BareNewline);
         }
         self.after_cr = last == b'\r';
         let text = if self.after_cr { before_last } else { text };
