@@ -155,7 +155,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_dates_come_back(unix in -2_000_000_000i64..4_000_000_000, zone in -1439i16..1440) {
+        fn written_dates_come_back(
+            unix in -2_000_000_000i64..4_000_000_000,
+            zone in -1439i16..1440,
+        ) {
             let date = DateTime { unix: UnixTime(unix), zone_minutes: zone };
             prop_assert_eq!(parse_date(date.rfc5322().to_string().as_bytes()), Some(date));
         }

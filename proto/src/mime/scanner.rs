@@ -5,8 +5,8 @@
 //! | line | where | effect |
 //! |---|---|---|
 //! | empty | in a header | the header ends; a `message/rfc822` opens the message in it |
-//! | `--` and the boundary of an open multipart | anywhere | all parts in that multipart end; its next part begins |
-//! | the same and `--` | anywhere | all parts in that multipart end, and its boundary is forgotten |
+//! | `--` and an open multipart's boundary | anywhere | all parts in it end; its next part begins |
+//! | the same and `--` | anywhere | all parts in it end, and its boundary is forgotten |
 //! | any other | in a header | goes to the header |
 //! | any other | in a body | only counts |
 
