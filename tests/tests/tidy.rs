@@ -258,7 +258,7 @@ fn store_takes_only_vocabulary_from_the_protocols() {
 #[test]
 fn manifests_take_the_lints_and_versions_of_the_workspace() {
     let mut found = Vec::new();
-    for name in CRATES.into_iter().chain(["tests"]) {
+    for name in CRATES.into_iter().chain(["tests", "bench"]) {
         let path = format!("{name}/Cargo.toml");
         let manifest = read(&path);
         if !manifest.contains("\n[lints]\nworkspace = true\n") {
