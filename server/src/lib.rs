@@ -11,3 +11,5 @@ pub mod search;
 pub mod session;
 pub mod startup;
 pub mod tls;
+
+pub use rmail_proto::{Instant, Now, UnixTime};

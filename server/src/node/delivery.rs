@@ -222,7 +222,7 @@ impl Node {
             Ok(None) => {
                 let path = &active.recipients[&position].recipient.path;
                 tracing::warn!(
-                    message = %active.envelope_id, recipient = %path,
+                    mail = %active.envelope_id, recipient = %path,
                     "no mailbox for an accepted message: it waits in the spool"
                 );
                 active.fail(&[position], "no such mailbox");
@@ -254,7 +254,7 @@ impl Node {
                 for position in &positions {
                     active.recipients.remove(position);
                 }
-                tracing::info!(message = %active.envelope_id, account = account.0, "delivered");
+                tracing::info!(mail = %active.envelope_id, account = account.0, "delivered");
                 let finish = SpoolWrite::Finish {
                     spool: id,
                     recipients: positions,

@@ -145,7 +145,7 @@ impl Node {
             Ok(spool) => {
                 tracing::info!(
                     session = asker.session.0,
-                    message = %entry.envelope_id,
+                    mail = %entry.envelope_id,
                     from = %entry.reverse_path,
                     recipients = entry.recipients.len(),
                     bytes = entry.summary.size_bytes,

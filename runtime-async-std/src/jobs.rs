@@ -1,0 +1,181 @@
+//! The node, and its actions carried out: jobs on the blocking pool, events to sessions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_std::{
+    channel::{Receiver, Sender, bounded, unbounded},
+    os::unix::net::UnixDatagram,
+    task,
+};
+use futures_lite::{
+    FutureExt as _,
+    future::{block_on, poll_once},
+};
+use rmail_server::{
+    Instant, Now,
+    node::{Job, Node, NodeAction, World},
+    session::{SessionEvent, SessionId},
+};
+
+use crate::{LogFilter, clock::Clock, level_filter};
+
+/// What all tasks share.
+pub(crate) struct Hub {
+    shared: Mutex<Shared>,
+    world: Arc<World>,
+    clock: Clock,
+    datagrams: Option<UnixDatagram>,
+    log: LogFilter,
+    /// The node's deadline may have moved.
+    deadline_moved: (Sender<()>, Receiver<()>),
+    /// Closed when no connection is to be accepted any more.
+    listening: (Sender<()>, Receiver<()>),
+    /// Closed when the node has stopped.
+    running: (Sender<()>, Receiver<()>),
+}
+
+struct Shared {
+    node: Node,
+    sessions: BTreeMap<SessionId, Sender<SessionEvent>>,
+    deadline: Option<Instant>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        node: Node,
+        world: Arc<World>,
+        clock: Clock,
+        datagrams: Option<UnixDatagram>,
+        log: LogFilter,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Mutex::new(Shared {
+                node,
+                sessions: BTreeMap::new(),
+                deadline: None,
+            }),
+            world,
+            clock,
+            datagrams,
+            log,
+            deadline_moved: bounded(1),
+            listening: bounded(1),
+            running: bounded(1),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn datagrams(&self) -> Option<&UnixDatagram> {
+        self.datagrams.as_ref()
+    }
+
+    /// Does something with the node, and carries out what it wants then.
+    pub(crate) fn with_node<R>(self: &Arc<Self>, act: impl FnOnce(&mut Node, Now) -> R) -> R {
+        let mut shared = self.lock();
+        let result = act(&mut shared.node, self.clock.now());
+        while let Some(action) = shared.node.poll_action() {
+            self.carry_out(&mut shared, action);
+        }
+        let deadline = shared.node.poll_timeout();
+        if shared.deadline != deadline {
+            shared.deadline = deadline;
+            // One that is not taken yet says the same.
+            let _ = self.deadline_moved.0.try_send(());
+        }
+        result
+    }
+
+    /// From now on the session's events arrive.
+    pub(crate) fn register(&self, session: SessionId) -> Receiver<SessionEvent> {
+        let (sender, receiver) = unbounded();
+        self.lock().sessions.insert(session, sender);
+        receiver
+    }
+
+    pub(crate) fn session_over(self: &Arc<Self>, session: SessionId) {
+        self.lock().sessions.remove(&session);
+        self.with_node(|node, now| node.handle_session_over(now, session));
+    }
+
+    /// Ends when no connection is to be accepted any more.
+    pub(crate) async fn listening_ended(&self) {
+        let ended = self.listening.1.recv().await.is_err();
+        debug_assert!(ended, "nothing is ever sent");
+    }
+
+    /// Ends when the node has stopped.
+    pub(crate) async fn stopped(&self) {
+        let stopped = self.running.1.recv().await.is_err();
+        debug_assert!(stopped, "nothing is ever sent");
+    }
+
+    pub(crate) fn spawn_timer(self: &Arc<Self>) {
+        let hub = Arc::clone(self);
+        task::spawn(async move {
+            loop {
+                let deadline = hub.lock().deadline;
+                match deadline {
+                    Some(at) => {
+                        let ring = async {
+                            task::sleep(hub.clock.until(at)).await;
+                            hub.with_node(|node, now| node.handle_timeout(now));
+                        };
+                        ring.or(hub.deadline_moved()).await;
+                    }
+                    None => hub.deadline_moved().await,
+                }
+            }
+        });
+    }
+
+    async fn deadline_moved(&self) {
+        let moved = self.deadline_moved.1.recv().await.is_ok();
+        debug_assert!(moved, "the hub holds the sender");
+    }
+
+    fn carry_out(self: &Arc<Self>, shared: &mut Shared, action: NodeAction) {
+        match action {
+            NodeAction::RunJob(job) => self.run(job),
+            NodeAction::Notify(session, event) => {
+                if let Some(sender) = shared.sessions.get(&session) {
+                    // A session whose task is gone needs no event.
+                    let _ = sender.try_send(event);
+                }
+            }
+            NodeAction::SendDatagram { to, bytes } => {
+                if let Some(socket) = &self.datagrams {
+                    // Losing one is harmless.
+                    let _ = block_on(poll_once(socket.send_to(&bytes, to)));
+                }
+            }
+            NodeAction::SetLogLevel(level) => {
+                // The subscriber lives as long as the process.
+                let _ = self.log.reload(level_filter(level));
+            }
+            NodeAction::StopListening => {
+                self.listening.0.close();
+            }
+            NodeAction::Stopped => {
+                self.running.0.close();
+            }
+        }
+    }
+
+    fn run(self: &Arc<Self>, job: Job) {
+        let hub = Arc::clone(self);
+        task::spawn_blocking(move || {
+            let done = job.run(&hub.world);
+            hub.with_node(|node, now| node.handle_job_done(now, done));
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,180 @@
+//! The node, and its actions carried out: jobs on the blocking pool, events to sessions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rmail_server::{
+    Instant, Now,
+    node::{Job, Node, NodeAction, World},
+    session::{SessionEvent, SessionId},
+};
+use tokio::{
+    net::UnixDatagram,
+    sync::{Notify, mpsc, watch},
+};
+
+use crate::{LogFilter, clock::Clock, level_filter};
+
+/// What all tasks share.
+pub(crate) struct Hub {
+    shared: Mutex<Shared>,
+    world: Arc<World>,
+    clock: Clock,
+    datagrams: Option<UnixDatagram>,
+    log: LogFilter,
+    /// The node's deadline may have moved.
+    deadline_moved: Notify,
+    is_listening: watch::Sender<bool>,
+    is_stopped: watch::Sender<bool>,
+}
+
+struct Shared {
+    node: Node,
+    sessions: BTreeMap<SessionId, mpsc::UnboundedSender<SessionEvent>>,
+    deadline: Option<Instant>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        node: Node,
+        world: Arc<World>,
+        clock: Clock,
+        datagrams: Option<UnixDatagram>,
+        log: LogFilter,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Mutex::new(Shared {
+                node,
+                sessions: BTreeMap::new(),
+                deadline: None,
+            }),
+            world,
+            clock,
+            datagrams,
+            log,
+            deadline_moved: Notify::new(),
+            is_listening: watch::Sender::new(true),
+            is_stopped: watch::Sender::new(false),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn datagrams(&self) -> Option<&UnixDatagram> {
+        self.datagrams.as_ref()
+    }
+
+    /// Does something with the node, and carries out what it wants then.
+    pub(crate) fn with_node<R>(self: &Arc<Self>, act: impl FnOnce(&mut Node, Now) -> R) -> R {
+        let mut shared = self.lock();
+        let result = act(&mut shared.node, self.clock.now());
+        while let Some(action) = shared.node.poll_action() {
+            self.carry_out(&mut shared, action);
+        }
+        let deadline = shared.node.poll_timeout();
+        if shared.deadline != deadline {
+            shared.deadline = deadline;
+            self.deadline_moved.notify_one();
+        }
+        result
+    }
+
+    /// From now on the session's events arrive.
+    pub(crate) fn register(&self, session: SessionId) -> mpsc::UnboundedReceiver<SessionEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().sessions.insert(session, sender);
+        receiver
+    }
+
+    pub(crate) fn session_over(self: &Arc<Self>, session: SessionId) {
+        self.lock().sessions.remove(&session);
+        self.with_node(|node, now| node.handle_session_over(now, session));
+    }
+
+    /// Ends when no connection is to be accepted any more.
+    pub(crate) async fn listening_ended(&self) {
+        let ended = self
+            .is_listening
+            .subscribe()
+            .wait_for(|listening| !listening)
+            .await
+            .is_ok();
+        debug_assert!(ended, "the hub holds the sender");
+    }
+
+    /// Ends when the node has stopped.
+    pub(crate) async fn stopped(&self) {
+        let stopped = self
+            .is_stopped
+            .subscribe()
+            .wait_for(|stopped| *stopped)
+            .await
+            .is_ok();
+        debug_assert!(stopped, "the hub holds the sender");
+    }
+
+    pub(crate) fn spawn_timer(self: &Arc<Self>) {
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let deadline = hub.lock().deadline;
+                match deadline {
+                    Some(at) => {
+                        let at = hub.clock.instant(at).into();
+                        tokio::select! {
+                            () = tokio::time::sleep_until(at) => {
+                                hub.with_node(|node, now| node.handle_timeout(now));
+                            }
+                            () = hub.deadline_moved.notified() => {}
+                        }
+                    }
+                    None => hub.deadline_moved.notified().await,
+                }
+            }
+        });
+    }
+
+    fn carry_out(self: &Arc<Self>, shared: &mut Shared, action: NodeAction) {
+        match action {
+            NodeAction::RunJob(job) => self.run(job),
+            NodeAction::Notify(session, event) => {
+                if let Some(sender) = shared.sessions.get(&session) {
+                    // A session whose task is gone needs no event.
+                    let _ = sender.send(event);
+                }
+            }
+            NodeAction::SendDatagram { to, bytes } => {
+                if let Some(socket) = &self.datagrams {
+                    // Losing one is harmless.
+                    let _ = socket.try_send_to(&bytes, to);
+                }
+            }
+            NodeAction::SetLogLevel(level) => {
+                // The subscriber lives as long as the process.
+                let _ = self.log.reload(level_filter(level));
+            }
+            NodeAction::StopListening => {
+                self.is_listening.send_replace(false);
+            }
+            NodeAction::Stopped => {
+                self.is_stopped.send_replace(true);
+            }
+        }
+    }
+
+    fn run(self: &Arc<Self>, job: Job) {
+        let hub = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let done = job.run(&hub.world);
+            hub.with_node(|node, now| node.handle_job_done(now, done));
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,72 @@
+//! Accepting connections.
+
+use std::{sync::Arc, time::Duration};
+
+use rmail_server::node::{Admission, ListenerSpec};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{jobs::Hub, session};
+
+/// How long accepting pauses when the system gives no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long one that is refused has to take the reason.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// Opens all listeners.
+pub(crate) async fn open(specs: &[ListenerSpec]) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let listener = TcpListener::bind(spec.address).await;
+        listeners.push(listener.map_err(|error| spec.describe_failure(&error))?);
+        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
+    }
+    Ok(listeners)
+}
+
+/// Accepts until the node wants no more.
+pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) {
+    let hub = Arc::clone(hub);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = accept(&hub, spec, &listener) => {}
+            () = hub.listening_ended() => {}
+        }
+    });
+}
+
+async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Without it the answer to a client that waits for it would be held back.
+        let _ = stream.set_nodelay(true);
+        match hub.with_node(|node, now| node.handle_connection(now, spec.kind, peer)) {
+            Admission::Admitted(session) => {
+                let events = hub.register(session.id());
+                tokio::spawn(session::drive(Arc::clone(hub), stream, session, events));
+            }
+            Admission::Refused(reason) => {
+                tokio::spawn(async move { refuse(stream, &reason).await });
+            }
+        }
+    }
+}
+
+async fn refuse(mut stream: TcpStream, reason: &[u8]) {
+    let say = async {
+        stream.write_all(reason).await?;
+        stream.shutdown().await
+    };
+    // One that does not listen misses the reason.
+    let _ = tokio::time::timeout(REFUSAL_TIME, say).await;
+}
