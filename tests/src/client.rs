@@ -54,8 +54,8 @@ impl Client {
         for line in lines.filter(|line| !line.is_empty()) {
             if line == "C:" || line.starts_with("C: ") {
                 self.send_line(line.get(3..).unwrap_or_default());
-            } else if let Some(expected) = line.strip_prefix("S: ") {
-                self.expect(expected);
+            } else if line == "S:" || line.starts_with("S: ") {
+                self.expect(line.get(3..).unwrap_or_default());
             } else if let Some(expected) = line.strip_prefix("S…: ") {
                 self.expect_after_others(expected);
             } else if line == "END" {

@@ -169,7 +169,10 @@ impl Host {
         let nodes = self
             .processes()
             .filter_map(|process| process.node.poll_timeout());
-        let streams = self.streams.values().filter_map(Stream::next_event);
+        let streams = self
+            .streams
+            .values()
+            .filter_map(|stream| stream.next_event(self.now.at));
         happenings.into_iter().chain(nodes).chain(streams).min()
     }
 

@@ -9,6 +9,9 @@ use crate::{
     pipe::{Pipe, Read},
 };
 
+/// What a session does at one moment has an end well below this.
+const ROUNDS_MAX: u32 = 100_000;
+
 /// Both directions, and the session at one end; the client at the other is driven from outside.
 pub(super) struct Stream {
     /// Who accepted it.
@@ -83,14 +86,15 @@ impl Stream {
     }
 
     /// When something happens to it next.
-    pub(super) fn next_event(&self) -> Option<Instant> {
+    pub(super) fn next_event(&self, now: Instant) -> Option<Instant> {
         let session = self.session.as_deref();
         let timer = session.and_then(Session::poll_timeout);
         let input = session.filter(|session| session.wants_read());
         let input = input.and_then(|_| self.to_server.next_arrival());
         let output = match self.client_has_left {
             true => None,
-            false => self.to_client.next_arrival(),
+            // What has arrived waits for the client, who may be in no hurry.
+            false => self.to_client.next_arrival().filter(|at| *at > now),
         };
         timer.into_iter().chain(input).chain(output).min()
     }
@@ -110,8 +114,14 @@ impl Stream {
             return had_session;
         };
         let mut has_changed = self.flush_outbox(now, entropy);
+        let mut rounds = 0;
         while self.progress_once(now, entropy, process) {
             has_changed = true;
+            rounds += 1;
+            if rounds > ROUNDS_MAX {
+                let stuck = self.session.as_deref().map(Session::describe);
+                panic!("a session is busy for ever at one moment: {stuck:?}");
+            }
         }
         has_changed
     }

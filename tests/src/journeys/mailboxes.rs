@@ -62,7 +62,7 @@ pub fn mailboxes_are_renamed_and_messages_moved() -> Journey {
         client.play(
             "C: 1 CREATE Projects/R&AOk-sum&AOk-
              S: 1 OK *
-             C: 2 APPEND INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {18}
+             C: 2 APPEND INBOX (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {17}
              S: + *
              C: Subject: kept
              C:
@@ -84,11 +84,11 @@ pub fn mailboxes_are_renamed_and_messages_moved() -> Journey {
              C: 8 SELECT Done/R&AOk-sum&AOk-
              S…: 8 OK [READ-WRITE] *
              C: 9 FETCH 1:2 (UID FLAGS INTERNALDATE BODY.PEEK[])
-             S: * 1 FETCH (UID 1 FLAGS (\\Seen*) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {18}
+             S: * 1 FETCH (UID 1 FLAGS (\\Seen*) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {17}
              S: Subject: kept
              S:
              S: )
-             S: * 2 FETCH (UID 2 FLAGS (\\Seen*) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {18}
+             S: * 2 FETCH (UID 2 FLAGS (\\Seen*) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {17}
              S: Subject: kept
              S:
              S: )
