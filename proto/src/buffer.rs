@@ -136,7 +136,10 @@ mod tests {
     proptest! {
         #[test]
         fn splitting_changes_nothing(
-            input in proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'\r'), Just(b'\n')], 0..64),
+            input in proptest::collection::vec(
+                prop_oneof![Just(b'a'), Just(b'\r'), Just(b'\n')],
+                0..64,
+            ),
             split in 0usize..64,
         ) {
             let split = split.min(input.len());

@@ -166,6 +166,22 @@ pub const MIME_DEPTH_MAX: usize = 32;
 /// Parts of one message. With the last one, boundaries lose their meaning and it runs to the end.
 pub const MIME_PARTS_MAX: usize = 1_000;
 
+/// Fields of one part's header that are kept while it is read, in bytes; what is beyond is not
+/// seen.
+pub const MIME_HEADER_BYTES: usize = 64 * 1024;
+
+/// The same of all headers of one message together.
+pub const MIME_HEADERS_BYTES: usize = 256 * 1024;
+
+/// Longest boundary that is looked for, in bytes (RFC 2046 §5.1.1 allows 70).
+pub const MIME_BOUNDARY_BYTES: usize = 512;
+
+/// Addresses of one field that its ENVELOPE shows.
+pub const MIME_ADDRESSES_MAX: usize = 2048;
+
+/// Longest message id that is kept, in bytes (RFC 5322 §2.1.1: a line).
+pub const MESSAGE_ID_BYTES: usize = 998;
+
 /// Longest header field name that a filter compares, in bytes; a longer one matches nothing.
 pub const FIELD_NAME_BYTES: usize = 1024;
 

@@ -14,7 +14,8 @@ pub(crate) fn open(path: &Path) -> Option<UnixDatagram> {
     match std::os::unix::net::UnixDatagram::bind(path) {
         Ok(socket) => Some(UnixDatagram::from(socket)),
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "no socket for hints of other processes");
+            let path = path.display();
+            tracing::warn!(%error, %path, "no socket for hints of other processes");
             None
         }
     }

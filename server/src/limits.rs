@@ -113,3 +113,12 @@ pub const FLUSH: Duration = Duration::from_secs(30);
 
 /// How long a closed session waits for its peer to close as well.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of messages that one step of a SEARCH holds; larger messages are read part by part.
+pub const SEARCH_BATCH_BYTES: usize = 1024 * 1024;
+
+/// What a SEARCH looks at of one part with text; what is beyond is not found.
+pub const SEARCH_PART_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a SEARCH decodes of one header field; what is beyond is found as it is written only.
+pub const SEARCH_FIELD_BYTES: usize = 8 * 1024;

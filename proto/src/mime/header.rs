@@ -297,7 +297,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn splitting_changes_nothing(text in "[aAbB: \t\r\n]{0,40}", cut in 0usize..40, keep: bool) {
+        fn splitting_changes_nothing(
+            text in "[aAbB: \t\r\n]{0,40}",
+            cut in 0usize..40,
+            keep: bool,
+        ) {
             let cut = cut.min(text.len());
             let mut filter = FieldFilter::new(&["a", "ab"], keep);
             let mut kept = filter.handle_input(&text.as_bytes()[..cut]);

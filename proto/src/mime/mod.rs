@@ -1,11 +1,19 @@
 //! MIME (RFC 2045 and following): what IMAP needs to know of a message, found while it arrives.
 
+mod address;
+mod content;
+mod date;
+mod envelope;
 mod header;
+mod lexer;
 mod parts;
 mod scanner;
+mod structure;
+mod wire;
 
 use alloc::{string::String, vec::Vec};
 
+pub use date::parse_date;
 pub use header::{Field, FieldFilter, Fields, filter_fields, unfold};
 pub use parts::{Located, Part, PartKind, Parts};
 pub use scanner::Scanner;

@@ -123,6 +123,11 @@ impl Parts {
         Self::new(parts)
     }
 
+    /// In the order of the message: each part is followed by those below it.
+    pub fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter()
+    }
+
     /// The part that these numbers lead to. A message that is no multipart has one part, whose
     /// number is 1 and which is its body; numbers below a part that is a message count that
     /// message's parts.

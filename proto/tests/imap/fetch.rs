@@ -345,8 +345,9 @@ fn new_keywords_are_named_first() {
     );
 }
 
-const NESTED: &str = "Subject: outer\r\n\r\npreamble\r\n--=\r\nContent-Type: text/plain\r\n\r\nfirst\
-    \r\n--=\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\nX-Y: z\r\n\r\nsecond\r\n--=--\r\n";
+const NESTED: &str = "Subject: outer\r\n\r\npreamble\r\n\
+    --=\r\nContent-Type: text/plain\r\n\r\nfirst\r\n\
+    --=\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\nX-Y: z\r\n\r\nsecond\r\n--=--\r\n";
 
 #[test]
 fn nested_sections_are_found() {

@@ -266,8 +266,10 @@ impl Session {
         };
         let updates: Vec<Update> = self.view.sync(&telling).collect();
         let said = |uid: Uid| {
-            let of_uid = |update: &Update| matches!(update, Update::Fetch { uid: said, flags: Some(_), .. } if *said == uid);
-            updates.iter().filter(|update| of_uid(update)).count()
+            let of_uid = updates.iter().filter(|update| {
+                matches!(update, Update::Fetch { uid: said, flags: Some(_), .. } if *said == uid)
+            });
+            of_uid.count()
         };
         for uid in telling.flags_of.iter().collect::<Vec<Uid>>() {
             let told = self.view.told().find(uid).is_some();

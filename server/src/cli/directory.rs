@@ -110,6 +110,10 @@ impl<'a> Directory<'a> {
 }
 
 /// Tries again while another process is writing, for some seconds at most.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command has a thread of its own"
+)]
 pub(super) fn while_busy<T>(
     mut attempt: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

@@ -188,6 +188,10 @@ fn without_existing(
 }
 
 /// Hashes on all cores, and writes what is ready, batch by batch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command is alone in its process"
+)]
 fn import(lines: &[Line], directory: &Directory<'_>, summary: &mut Summary) -> Result<(), Failure> {
     let threads = thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)

@@ -113,6 +113,10 @@ fn write_marker(path: &Path) -> Result<(), Failure> {
 
 impl Ports {
     /// Ports that are free now: all of them are bound at a time, so no two are the same.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only the operating system knows free ports; nothing is sent or received"
+    )]
     fn find() -> io::Result<Self> {
         let mut ports = [0; 7];
         let mut held = Vec::with_capacity(ports.len());

@@ -140,7 +140,8 @@ impl Node {
             false => self.config.smtp.max_connections,
         };
         if self.stopping.is_some() || connections >= connections_max.get() {
-            tracing::info!(peer = %peer.ip(), listener = kind.name(), "connection refused: too many");
+            let (peer, listener) = (peer.ip(), kind.name());
+            tracing::info!(%peer, listener, "connection refused: too many");
             return Admission::Refused(refusal(kind, self.config.hostname.as_str()));
         }
         self.sessions_begun += 1;

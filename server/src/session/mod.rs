@@ -357,7 +357,7 @@ impl Session {
     }
 
     fn scan(&mut self, upload: UploadId, data: &Bytes, is_last: bool) -> Option<Arc<Summary>> {
-        let scanner = self.uploads.entry(upload).or_insert_with(Scanner::new);
+        let scanner = self.uploads.entry(upload).or_default();
         scanner.handle_input(data);
         if !is_last {
             return None;

@@ -1,0 +1,137 @@
+//! A daemon on free ports of this machine.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::Result;
+
+/// The account.
+pub(crate) const USER: &str = "alice@example.com";
+/// Its password.
+pub(crate) const PASSWORD: &str = "secret";
+
+/// A running daemon; ended when it is dropped.
+pub(crate) struct Daemon {
+    process: Child,
+    /// Removed with all mail in the end.
+    _folder: TempDir,
+    pub(crate) smtp_port: u16,
+    pub(crate) imap_port: u16,
+    pub(crate) imaps_port: u16,
+}
+
+impl Daemon {
+    pub(crate) fn start(binary: &Path) -> Result<Self> {
+        let binary = binary.canonicalize().map_err(|error| {
+            format!(
+                "{}: {error}; build it with `cargo build --release --workspace`",
+                binary.display()
+            )
+        })?;
+        let folder = TempDir::new()?;
+        let ports: Vec<u16> = free_ports(5)?;
+        let config = json!({
+            "hostname": "localhost",
+            "log_level": "WARNING",
+            "smtp": {
+                "host": "127.0.0.1", "port": ports[0], "submission_port": ports[1],
+                "smtps_port": ports[2],
+            },
+            "imap": {
+                "host": "127.0.0.1", "port": ports[3], "imaps_port": ports[4],
+                "max_connections": 10_000,
+            },
+        });
+        fs::write(folder.path().join("config.json"), config.to_string())?;
+        add_user(&binary, folder.path())?;
+        let process = Command::new(&binary).current_dir(folder.path()).spawn()?;
+        let daemon = Self {
+            process,
+            _folder: folder,
+            smtp_port: ports[0],
+            imap_port: ports[3],
+            imaps_port: ports[4],
+        };
+        for port in ports {
+            wait_for(port)?;
+        }
+        Ok(daemon)
+    }
+
+    /// The largest resident memory since the start or the last reset.
+    pub(crate) fn resident_peak_kib(&self, reset: bool) -> Result<i64> {
+        if reset {
+            fs::write(self.proc_file("clear_refs"), "5")?;
+        }
+        read_kib(&self.proc_file("status"), "VmHWM:")
+    }
+
+    /// The proportional set size.
+    pub(crate) fn proportional_kib(&self) -> Result<i64> {
+        read_kib(&self.proc_file("smaps_rollup"), "Pss:")
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.process.id())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn add_user(binary: &Path, folder: &Path) -> Result<()> {
+    let mut command = Command::new(binary)
+        .current_dir(folder)
+        .args(["user", "add", USER, "--password-stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut input = command.stdin.take().ok_or("no standard input")?;
+    writeln!(input, "{PASSWORD}")?;
+    drop(input);
+    match command.wait()?.success() {
+        true => Ok(()),
+        false => Err("the account could not be made".into()),
+    }
+}
+
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let bind = |_| TcpListener::bind("127.0.0.1:0");
+    let listeners = (0..count).map(bind).collect::<std::io::Result<Vec<_>>>()?;
+    let ports = listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()));
+    ports.collect()
+}
+
+fn wait_for(port: u16) -> Result<()> {
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err("the daemon does not listen".into())
+}
+
+fn read_kib(path: &str, key: &str) -> Result<i64> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("the kernel does not say")?.parse()?)
+}
