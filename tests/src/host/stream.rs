@@ -1,5 +1,6 @@
 //! A stream between a client and a session.
 
+use bytes::{Buf as _, BytesMut};
 use rmail_proto::{Entropy, Instant, Now};
 use rmail_server::session::Session;
 
@@ -20,7 +21,7 @@ pub(super) struct Stream {
     to_server: Pipe,
     to_client: Pipe,
     /// What the client sends, and has no room yet.
-    outbox: Vec<u8>,
+    outbox: BytesMut,
     server_has_ended: bool,
     client_has_left: bool,
 }
@@ -32,7 +33,7 @@ impl Stream {
             session: None,
             to_server: Pipe::new(link),
             to_client: Pipe::new(link),
-            outbox: Vec::new(),
+            outbox: BytesMut::new(),
             server_has_ended: false,
             client_has_left: false,
         }
@@ -184,7 +185,7 @@ impl Stream {
             self.outbox.clear();
         }
         let written = self.to_server.write(now.at, entropy, &self.outbox);
-        self.outbox.drain(..written);
+        self.outbox.advance(written);
         written > 0
     }
 

@@ -53,9 +53,15 @@ pub fn mail_comes_in_and_is_read() -> Journey {
              C: 4 FETCH 1 FLAGS
              S: * 1 FETCH (FLAGS (\\Seen \\Recent))
              S: 4 OK *
-             C: 5 LOGOUT
-             S: * BYE *
+             C: 5 FETCH 1 (ENVELOPE BODY.PEEK[TEXT])
+             S: * 1 FETCH (ENVELOPE (NIL \"lunch\" ((\"Carol\" NIL \"carol\" \"example.net\")) * BODY[TEXT] {13}
+             S: At noon?
+             S: .
+             S: )
              S: 5 OK *
+             C: 6 LOGOUT
+             S: * BYE *
+             S: 6 OK *
              END",
         );
     })
