@@ -1,1 +1,23 @@
+//! The simulator of rmail, and the journeys that it shares with the daemons.
+//!
+//! - [`Host`] is the third runtime: nodes, sessions and clients in one thread on virtual time.
+//! - A [`Journey`] is what people do with a mail server, told by clients that type and read.
+//! - A [`Site`] is where a journey takes place: a [`Host`], or real daemons behind sockets.
+//!   Whatever carries its bytes is a [`Wire`].
 
+mod client;
+mod client_tls;
+mod host;
+pub mod journeys;
+mod pattern;
+mod pipe;
+mod setup;
+mod site;
+
+pub use client::Client;
+pub use client_tls::ClientTls;
+pub use host::Host;
+pub use journeys::Journey;
+pub use pipe::Link;
+pub use setup::{AccountSetup, Setup};
+pub use site::{AccountChange, Received, ServerIndex, Site, StreamId, Wire};

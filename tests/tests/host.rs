@@ -1,0 +1,28 @@
+//! Every journey on the host, on virtual time, by several seeds.
+
+use rmail_tests::{Host, Journey, Site, journeys};
+
+fn travel(journey: fn() -> Journey) {
+    for seed in 1..=3 {
+        let Journey { setup, run } = journey();
+        run(&Site::new(Host::new(setup, seed)));
+    }
+}
+
+macro_rules! host_tests {
+    ($($journey:ident)*) => {
+        $(
+            #[test]
+            fn $journey() {
+                travel(journeys::$journey);
+            }
+        )*
+    };
+}
+
+rmail_tests::for_each_journey!(host_tests);
+
+#[test]
+fn mail_for_a_deleted_account_waits_for_it() {
+    travel(journeys::mail_for_a_deleted_account_waits_for_it);
+}
