@@ -1,1 +1,4 @@
+//! What the suites of rmail share.
 
+pub mod daemon;
+pub mod lines;
