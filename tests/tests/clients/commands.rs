@@ -127,58 +127,62 @@ pub(crate) fn swaks(daemon: &Daemon) {
 }
 
 pub(crate) fn neomutt(daemon: &Daemon) {
-    if !is_installed("neomutt") {
+    // It reads only at a terminal, which `script` gives it.
+    if !is_installed("neomutt") || !is_installed("script") {
         return;
     }
+    let settings = write_file(daemon, "neomuttrc", &neomutt_settings(daemon));
+    let settings = settings.display();
+    let neomutt = |arguments: &str, input: &str| {
+        let mut command = Command::new("script");
+        command
+            .env("HOME", daemon.site().folder())
+            .env("TERM", "xterm")
+            .args(["--quiet", "--return", "--command"])
+            .arg(format!("exec neomutt -n -F {settings} {arguments}"))
+            .arg("/dev/null");
+        succeed(&mut command, input);
+    };
+    let text = write_file(daemon, "text", "Grüße\n.\nend\n");
+    let text = text.display();
+    neomutt(&format!("-s muttered -- {ALICE} < {text}"), "");
+    expect_subjects(daemon, "INBOX", &["muttered"]);
+
+    let saved = daemon.site().folder().join("saved");
+    let keys = format!(
+        "push <copy-message><kill-line>{}<enter><flag-message><sync-mailbox><quit>",
+        saved.display()
+    );
+    neomutt(&format!("-f +INBOX -e '{keys}'"), "");
+    let saved = std::fs::read_to_string(saved).expect("neomutt saved the message");
+    assert!(saved.contains("Subject: muttered"), "{saved}");
+    assert!(saved.contains("\nGrüße\n.\nend\n"), "{saved}");
+    let mut client = daemon.imap(ALICE, PASSWORD);
+    client.imap("EXAMINE INBOX").expect("there is an INBOX");
+    let found = client.imap("SEARCH FLAGGED").expect("SEARCH is taken");
+    assert_eq!(found.0, ["* SEARCH 1"], "the flag was kept");
+}
+
+fn neomutt_settings(daemon: &Daemon) -> String {
     let submission = daemon.port(Port::Submission);
     let imaps = daemon.port(Port::Imaps);
     let certificate = daemon.site().certificate();
-    let settings = format!(
+    let certificate = certificate.display();
+    format!(
         "set from = '{ALICE}'\n\
-         set realname = 'Alice'\n\
+         set charset = utf-8\n\
+         set send_charset = utf-8\n\
          set smtp_url = 'smtp://{ALICE}@127.0.0.1:{submission}/'\n\
          set smtp_pass = '{PASSWORD}'\n\
          set imap_user = '{ALICE}'\n\
          set imap_pass = '{PASSWORD}'\n\
          set folder = 'imaps://127.0.0.1:{imaps}/'\n\
          set spoolfile = '+INBOX'\n\
-         set record = '+Sent'\n\
-         set certificate_file = '{}'\n\
+         set certificate_file = '{certificate}'\n\
          set ssl_force_tls = yes\n\
-         set ssl_verify_host = no\n\
-         set header_cache = ''\n\
-         set mail_check = 0\n\
-         set wait_key = no\n\
-         set delete = yes\n\
-         set quit = yes\n\
-         set confirmappend = no\n",
-        certificate.display()
-    );
-    let settings = write_file(daemon, "neomuttrc", &settings);
-    let neomutt = || {
-        let mut command = Command::new("neomutt");
-        command
-            .env("HOME", daemon.site().folder())
-            .env("TERM", "dumb")
-            .arg("-n")
-            .arg("-F")
-            .arg(&settings);
-        command
-    };
-    let mut send = neomutt();
-    succeed(
-        send.args(["-s", "muttered", "--", ALICE]),
-        "Grüße\n.\nend\n",
-    );
-    expect_subjects(daemon, "INBOX", &["muttered"]);
-    expect_subjects(daemon, "Sent", &["muttered"]);
-    // Reads the mailbox, and saves what is in it, as somebody at the keys would.
-    let saved = daemon.site().folder().join("saved");
-    let keys = format!(
-        "push <tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>{}<enter><quit>",
-        saved.display()
-    );
-    succeed(neomutt().args(["-f", "+INBOX", "-e", &keys]), "");
-    let saved = std::fs::read_to_string(saved).expect("neomutt saved it");
-    assert!(saved.contains("Subject: muttered"), "{saved}");
+         set copy = no\n\
+         set mbox_type = mbox\n\
+         set confirmappend = no\n\
+         set confirmcreate = no\n"
+    )
 }
