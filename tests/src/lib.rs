@@ -4,11 +4,14 @@
 //! - A [`Journey`] is what people do with a mail server, told by clients that type and read.
 //! - A [`Site`] is where a journey takes place: a [`Host`], or real daemons behind sockets.
 //!   Whatever carries its bytes is a [`Wire`].
+//! - A [`Daemon`](daemon::Daemon) is a process, for the suites that need one.
 
 mod client;
 mod client_tls;
+pub mod daemon;
 mod host;
 pub mod journeys;
+pub mod lines;
 mod pattern;
 mod pipe;
 mod setup;

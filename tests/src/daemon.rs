@@ -1,0 +1,507 @@
+//! The daemons as processes: built, configured, started on free ports of this machine, watched,
+//! killed, and ended.
+//!
+//! A [`Site`] is a folder with one `mail_root`. Any number of [`Daemon`]s run on it, one after the
+//! other or at once; each has a configuration of its own beside the mail.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::lines::{Door, Lines};
+
+/// How long anything that a daemon is to do by itself may take. Generous: a slow machine that does
+/// other things as well is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Ports are taken from here: below those that the system gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// How often a daemon is started on other ports, as somebody was quicker.
+const STARTS_MAX: usize = 5;
+
+/// The daemons, which promise the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// `rmail`
+    Tokio,
+    /// `rmail-async-std`
+    AsyncStd,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tokio, Self::AsyncStd];
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Tokio => Self::AsyncStd,
+            Self::AsyncStd => Self::Tokio,
+        }
+    }
+
+    /// The name of the binary.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Tokio => "rmail",
+            Self::AsyncStd => "rmail-async-std",
+        }
+    }
+
+    /// Where the binary is; the first call builds both, so that none is out of date.
+    pub fn path(self) -> PathBuf {
+        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+        FOLDER.get_or_init(build).join(self.program())
+    }
+}
+
+/// Builds both daemons as this test was built; where they are.
+fn build() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    let folder = test.parent().and_then(Path::parent);
+    let folder = folder.expect("a test lies in the folder deps of the profile's");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .args(["build", "--quiet"])
+        .args(["-p", "rmail-runtime-tokio", "-p", "rmail-runtime-async-std"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status();
+    assert!(
+        status.as_ref().is_ok_and(ExitStatus::success),
+        "the daemons can't be built ({status:?}): see what `cargo build --workspace` says"
+    );
+    for kind in Kind::ALL {
+        let path = folder.join(kind.program());
+        assert!(
+            path.exists(),
+            "{} is missing: run `cargo build --workspace`",
+            path.display()
+        );
+    }
+    folder.to_owned()
+}
+
+/// A listener of a daemon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Port {
+    /// SMTP from other servers.
+    Smtp,
+    /// Submission with STARTTLS.
+    Submission,
+    /// Submission over implicit TLS.
+    Smtps,
+    /// IMAP with STARTTLS.
+    Imap,
+    /// IMAP over implicit TLS.
+    Imaps,
+}
+
+impl Port {
+    const ALL: [Self; 5] = [
+        Self::Smtp,
+        Self::Submission,
+        Self::Smtps,
+        Self::Imap,
+        Self::Imaps,
+    ];
+
+    /// Section and key in the configuration.
+    fn keys(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Smtp => ("smtp", "port"),
+            Self::Submission => ("smtp", "submission_port"),
+            Self::Smtps => ("smtp", "smtps_port"),
+            Self::Imap => ("imap", "port"),
+            Self::Imaps => ("imap", "imaps_port"),
+        }
+    }
+}
+
+/// A folder with a `mail_root`, which is removed when the last daemon on it and this are dropped.
+#[derive(Clone, Debug)]
+pub struct Site {
+    folder: Arc<TempDir>,
+    configs_made: Arc<AtomicU32>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// An empty one.
+    pub fn new() -> Self {
+        let folder = TempDir::with_prefix("rmail-test-").expect("a folder can be made");
+        Self {
+            folder: Arc::new(folder),
+            configs_made: Arc::default(),
+        }
+    }
+
+    /// The folder, for whatever else a test keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The certificate that the first daemon makes, in PEM; clients can trust it as it is, for
+    /// `localhost` and 127.0.0.1.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder().join("mail/tls/cert.pem")
+    }
+
+    /// A daemon for `example.com` with the defaults, but no bounds that a test's load would reach.
+    pub fn start(&self, kind: Kind) -> Daemon {
+        self.start_with(kind, &json!({}))
+    }
+
+    /// As [`start`](Self::start), with these keys changed.
+    pub fn start_with(&self, kind: Kind, changes: &Value) -> Daemon {
+        let number = self.configs_made.fetch_add(1, Ordering::Relaxed);
+        let mut config = json!({
+            "hostname": "mail.example.com",
+            "mail_root": "./mail",
+            "domains": ["example.com"],
+            "smtp": {
+                "host": "127.0.0.1",
+                "max_messages_per_connection": 100_000,
+            },
+            "imap": { "host": "127.0.0.1" },
+            "exchange_api": { "host": "127.0.0.1", "port": 0, "secure_port": 0 },
+            "rate_limit": { "enabled": false },
+        });
+        merge(&mut config, changes);
+        let mut daemon = Daemon {
+            kind,
+            config_path: self.folder().join(format!("config-{number}.json")),
+            site: self.clone(),
+            config,
+            child: None,
+            log: Arc::default(),
+        };
+        daemon.start();
+        daemon
+    }
+}
+
+/// A daemon, which runs until it is killed, stopped or dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    kind: Kind,
+    site: Site,
+    config: Value,
+    config_path: PathBuf,
+    child: Option<Child>,
+    log: Arc<Log>,
+}
+
+impl Daemon {
+    /// Which one it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it runs.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Its configuration file.
+    pub fn config_path(&self) -> &Path {
+        &self.config_path
+    }
+
+    /// Where a listener is; others after a restart.
+    pub fn address(&self, port: Port) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port(port)))
+    }
+
+    /// The port of a listener.
+    pub fn port(&self, port: Port) -> u16 {
+        let (section, key) = port.keys();
+        let port = self.config[section][key].as_u64();
+        let port = port.and_then(|port| u16::try_from(port).ok());
+        port.expect("a port was chosen before the start")
+    }
+
+    /// For a plain client: implicit TLS where the listener has it, else none.
+    pub fn door(&self, port: Port) -> Door {
+        match port {
+            Port::Smtp | Port::Submission | Port::Imap => Door::clear(self.address(port)),
+            Port::Smtps | Port::Imaps => Door::tls(self.address(port), &self.site.certificate()),
+        }
+    }
+
+    /// A plain IMAP client that is logged in, over TLS.
+    pub fn imap(&self, address: &str, password: &str) -> Lines {
+        let client = self.door(Port::Imaps).log_in(address, password);
+        client.unwrap_or_else(|error| panic!("{address} can't log in: {error}"))
+    }
+
+    /// Makes an account through the command line.
+    pub fn add_user(&self, address: &str, password: &str) {
+        let input = format!("{password}\n");
+        let output = self.command(&["user", "add", address, "--password-stdin"], &input);
+        assert!(output.status.success(), "user add {address}: {output:?}");
+    }
+
+    /// Changes a password through the command line.
+    pub fn set_password(&self, address: &str, password: &str) {
+        let input = format!("{password}\n");
+        let output = self.command(&["user", "passwd", address, "--password-stdin"], &input);
+        assert!(output.status.success(), "user passwd {address}: {output:?}");
+    }
+
+    /// Runs the command line on this daemon's configuration.
+    pub fn command(&self, arguments: &[&str], input: &str) -> Output {
+        let child = Command::new(self.kind.path())
+            .arg("--config")
+            .arg(&self.config_path)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the binary was built");
+        let mut stdin = child.stdin.take().expect("it is a pipe");
+        stdin
+            .write_all(input.as_bytes())
+            .expect("the command reads its input");
+        drop(stdin);
+        child.wait_with_output().expect("the command ends")
+    }
+
+    /// Changes keys in the configuration file; they hold after [`hang_up`](Self::hang_up).
+    pub fn change_config(&mut self, changes: &Value) {
+        merge(&mut self.config, changes);
+        self.write_config();
+    }
+
+    /// SIGKILL: ends it in the midst of everything.
+    pub fn kill(&mut self) {
+        let child = self.child.as_mut().expect("it runs");
+        child.kill().expect("a child can be killed");
+        self.wait();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// SIGTERM, of which the caller waits for the end with [`wait`](Self::wait).
+    pub fn begin_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGHUP: it reads its configuration again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// Waits until the process is over.
+    pub fn wait(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("it runs");
+        let pid = child.id();
+        assert!(
+            self.log.wait(|log| log.is_over.then_some(())).is_some(),
+            "process {pid} does not end; its log:\n{}",
+            self.log()
+        );
+        let status = child.wait().expect("a child can be waited for");
+        self.child = None;
+        status
+    }
+
+    /// Starts it again after its end, on other ports.
+    pub fn restart(&mut self) {
+        assert!(self.child.is_none(), "it has not ended");
+        self.start();
+    }
+
+    /// Ends it as an operator does. It must exit with 0, and nothing may be in its log that an
+    /// operator would have to act upon.
+    pub fn finish(mut self) {
+        let status = self.stop();
+        let log = self.log();
+        assert!(
+            status.success() && !log.contains("ERROR"),
+            "{status}; the log:\n{log}"
+        );
+    }
+
+    /// What it has logged since its last start.
+    pub fn log(&self) -> String {
+        self.log.lock().lines.join("\n")
+    }
+
+    /// Waits for a line with this text; the line.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let has_text = |line: &&String| line.contains(text);
+        let found = self
+            .log
+            .wait(|log| log.lines.iter().find(has_text).cloned());
+        found.unwrap_or_else(|| panic!("{text:?} was not logged:\n{}", self.log()))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("a child can be signalled");
+    }
+
+    fn start(&mut self) {
+        for _ in 0..STARTS_MAX {
+            for port in Port::ALL {
+                let (section, key) = port.keys();
+                self.config[section][key] = json!(free_port());
+            }
+            self.write_config();
+            if self.try_start() {
+                return;
+            }
+        }
+        panic!("{} does not start:\n{}", self.kind.program(), self.log());
+    }
+
+    /// Whether it started; if not, somebody has got one of its ports.
+    fn try_start(&mut self) -> bool {
+        self.log = Arc::default();
+        let child = Command::new(self.kind.path())
+            .arg("--config")
+            .arg(&self.config_path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the binary was built");
+        let stderr = child.stderr.take().expect("it is a pipe");
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || log.fill(stderr));
+        self.child = Some(child);
+        let is_listening = |line: &&String| line.contains("listening for ");
+        let is_up = self.log.wait(|log| {
+            let is_up = log.lines.iter().filter(is_listening).count() == Port::ALL.len();
+            (is_up || log.is_over).then_some(is_up)
+        });
+        let log = self.log();
+        match is_up {
+            Some(true) => true,
+            Some(false) => {
+                self.wait();
+                assert!(log.contains("cannot listen"), "it ended:\n{log}");
+                false
+            }
+            None => panic!("{} does not listen:\n{log}", self.kind.program()),
+        }
+    }
+
+    fn write_config(&self) {
+        let text = serde_json::to_string_pretty(&self.config).expect("it is JSON");
+        fs::write(&self.config_path, text).expect("the site's folder can be written");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        // The process may just have ended by itself; there is nothing else to do.
+        let _ = child.kill();
+        let _ = child.wait();
+        if std::thread::panicking() {
+            eprintln!("the log of {}:\n{}", self.kind.program(), self.log());
+        }
+    }
+}
+
+/// What a process says on its standard error.
+#[derive(Debug, Default)]
+struct Log {
+    said: Mutex<Said>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: Vec<String>,
+    is_over: bool,
+}
+
+impl Log {
+    fn fill(&self, stderr: ChildStderr) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            self.lock().lines.push(line);
+            self.more.notify_all();
+        }
+        self.lock().is_over = true;
+        self.more.notify_all();
+    }
+
+    /// Waits until `find` finds something.
+    fn wait<T>(&self, mut find: impl FnMut(&Said) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + PATIENCE;
+        let mut said = self.lock();
+        loop {
+            if let Some(found) = find(&said) {
+                return Some(found);
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            let (woken, _) = self
+                .more
+                .wait_timeout(said, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            said = woken;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port that nobody has, and that no other test of this process is given.
+pub fn free_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Test processes that run at once begin at different places.
+    let first = std::process::id().wrapping_mul(97) % u32::from(count);
+    for _ in PORTS {
+        let next = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let offset = u16::try_from((first + next) % u32::from(count)).expect("it is below count");
+        let port = PORTS.start + offset;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// Objects key by key, everything else as a whole.
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (into, changes) => *into = changes.clone(),
+    }
+}
