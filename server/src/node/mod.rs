@@ -278,6 +278,12 @@ impl Node {
             let Some(job) = self.jobs.hashes_waiting.pop_front() else {
                 break;
             };
+            if let Job::Authenticate { asker, .. } = &job
+                && !self.sessions.contains_key(&asker.session)
+            {
+                // Nobody waits for it any more.
+                continue;
+            }
             self.jobs.hashes_running += 1;
             self.actions.push_back(NodeAction::RunJob(job));
         }
