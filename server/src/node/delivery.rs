@@ -196,7 +196,7 @@ impl Node {
             }
             Ok(None) => limits::CLAIM_INTERVAL,
             Err(error) => {
-                tracing::error!(%error, "the spool can't be read");
+                super::log_failure(&error, "the spool can't be read");
                 limits::CLAIM_INTERVAL
             }
         };
@@ -263,7 +263,9 @@ impl Node {
             }
             Err(error) => {
                 active.fail(&positions, &error.to_string());
-                tracing::error!(account = account.0, %error, "delivery failed, to be tried again");
+                let mail = &active.envelope_id;
+                tracing::warn!(%mail, account = account.0, %error, "delivery is put off");
+                super::log_failure(&error, "mail can't be delivered");
                 if let StoreError::NoSuchAccount = error {
                     self.directory.forget();
                 }
@@ -304,6 +306,7 @@ impl Node {
             lookup: Lookup::Delivery(id, position),
             address,
             or_first_admin: postmaster.is_some(),
+            directory: self.directory.edition(),
         });
     }
 

@@ -13,9 +13,9 @@ use rmail_store::{
 };
 
 use super::{
-    Asker,
+    Asker, Login,
     authentication::Protocol,
-    directory::{Lookup, find_account, find_postmaster},
+    directory::{Edition, Lookup, find_account, find_postmaster},
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{config::Config, credentials, outside, search, session::SessionId};
@@ -49,7 +49,11 @@ pub enum Job {
         address: Option<Address>,
         /// The password.
         password: Secret<String>,
+        /// When it was asked.
+        directory: Edition,
     },
+    /// See which logins hold no more.
+    CheckLogins(Vec<Login>),
     /// Find the account of an address.
     FindAccount {
         /// Where the answer goes.
@@ -58,6 +62,8 @@ pub enum Job {
         address: Address,
         /// A postmaster without an account of its own is the first admin.
         or_first_admin: bool,
+        /// When it was asked.
+        directory: Edition,
     },
     /// Answer an IMAP call by reading.
     Query {
@@ -203,7 +209,11 @@ pub enum Done {
         outcome: Result<Option<Account>, StoreError>,
         /// The password, to be remembered.
         password: Secret<String>,
+        /// When it was asked.
+        directory: Edition,
     },
+    /// Of `CheckLogins`: those that hold no more.
+    LoginsChecked(Result<Vec<Login>, StoreError>),
     /// Of `FindAccount`.
     AccountFound {
         /// Where the answer goes.
@@ -212,6 +222,8 @@ pub enum Done {
         address: Address,
         /// The account.
         outcome: Result<Option<Account>, StoreError>,
+        /// When it was asked.
+        directory: Edition,
     },
     /// Of `Query`.
     Answer {
@@ -307,16 +319,20 @@ impl Job {
                 protocol,
                 address,
                 password,
+                directory,
             } => Done::Authenticated {
                 asker,
                 protocol,
                 outcome: authenticate(store, address.as_ref(), &password),
                 password,
+                directory,
             },
+            Self::CheckLogins(logins) => Done::LoginsChecked(ended_logins(store, logins)),
             Self::FindAccount {
                 lookup,
                 address,
                 or_first_admin,
+                directory,
             } => Done::AccountFound {
                 lookup,
                 outcome: match or_first_admin {
@@ -324,6 +340,7 @@ impl Job {
                     false => find_account(store, &address),
                 },
                 address,
+                directory,
             },
             Self::Query {
                 asker,
@@ -491,6 +508,20 @@ fn authenticate(
     // An unknown account costs the same time as a known one.
     let is_right = credentials::verify(record, password);
     Ok(account.filter(|account| is_right && account.is_enabled))
+}
+
+/// Those whose account is gone or disabled, or not as it was.
+fn ended_logins(store: &dyn Store, logins: Vec<Login>) -> Result<Vec<Login>, StoreError> {
+    let mut ended = Vec::new();
+    for login in logins {
+        let account = store.account(login.account)?;
+        let holds = account
+            .is_some_and(|account| account.is_enabled && account.generation == login.generation);
+        if !holds {
+            ended.push(login);
+        }
+    }
+    Ok(ended)
 }
 
 fn load(

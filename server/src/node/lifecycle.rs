@@ -131,18 +131,21 @@ impl Node {
                 protocol,
                 outcome,
                 password,
-            } => self.handle_authenticated(now, asker, protocol, outcome, &password),
+                directory,
+            } => self.handle_authenticated(now, asker, protocol, outcome, &password, directory),
+            Done::LoginsChecked(outcome) => self.handle_logins_checked(now, outcome),
             Done::AccountFound {
                 lookup,
                 address,
                 outcome,
+                directory,
             } => {
                 let account = outcome.as_ref().map(Option::as_ref);
                 match lookup {
                     Lookup::Recipient(asker) => {
                         if let Ok(account) = &outcome {
-                            self.directory
-                                .remember(address, account.clone().map(Arc::new));
+                            let account = account.clone().map(Arc::new);
+                            self.directory.remember(directory, address, account);
                         }
                         self.reply_found(asker, account);
                     }
@@ -214,8 +217,10 @@ impl Node {
         outcome: Result<PeerNews, StoreError>,
         directory_version: Result<u64, StoreError>,
     ) {
-        if let Ok(version) = directory_version {
-            self.directory.handle_version(version);
+        if let Ok(version) = directory_version
+            && self.directory.handle_version(version)
+        {
+            self.check_logins();
         }
         match outcome {
             Ok(news) => {

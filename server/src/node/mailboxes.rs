@@ -168,10 +168,10 @@ impl Node {
 
     /// A session has nothing selected any more.
     pub(super) fn close_selected(&mut self, session: SessionId, entry: &SessionEntry) {
-        let (Some(account), Some(selected)) = (entry.account, entry.selected) else {
+        let (Some(login), Some(selected)) = (entry.login, entry.selected) else {
             return;
         };
-        let key = (account, selected.mailbox);
+        let key = (login.account, selected.mailbox);
         if let Some(open) = self.mailboxes.open.get_mut(&key) {
             open.sessions.remove(&session);
             if open.is_deleted && open.sessions.is_empty() {

@@ -25,7 +25,7 @@ use std::{
 };
 
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
-use rmail_store::StageId;
+use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub use jobs::{Done, Job, World};
@@ -101,8 +101,16 @@ pub struct Node {
 #[derive(Debug)]
 struct SessionEntry {
     kind: ListenerKind,
-    account: Option<AccountId>,
+    login: Option<Login>,
     selected: Option<SelectedMailbox>,
+}
+
+/// Who has logged in, and by which state of the account: see
+/// [`Account::generation`](rmail_store::Account::generation).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Login {
+    account: AccountId,
+    generation: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -302,5 +310,21 @@ impl Node {
 
     fn drop_stage(&mut self, stage: StageId) {
         self.run(Job::DropStage(stage));
+    }
+}
+
+/// ERROR is for what an operator must see to; a busy database is no such thing, and what is gone
+/// was taken away by somebody.
+fn log_failure(error: &StoreError, what: &str) {
+    match error {
+        StoreError::Full | StoreError::Failed(_) => tracing::error!(%error, "{what}"),
+        StoreError::Busy
+        | StoreError::NoSuchAccount
+        | StoreError::AddressTaken
+        | StoreError::NoSuchMailbox
+        | StoreError::MailboxExists
+        | StoreError::MailboxProtected
+        | StoreError::TooMany(_)
+        | StoreError::NoSuchUpload => tracing::warn!(%error, "{what}"),
     }
 }

@@ -89,6 +89,7 @@ impl Node {
                 lookup: Lookup::Recipient(asker),
                 address: address.clone(),
                 or_first_admin: false,
+                directory: self.directory.edition(),
             }),
         }
     }
@@ -198,7 +199,10 @@ fn decide_owned(identity: &Identity, address: &Address) -> Result<(), Refusal> {
 /// What a peer hears of the store's troubles.
 pub(super) fn refusal_from(error: &StoreError) -> Refusal {
     match error {
-        StoreError::Full => Refusal::storage_full(),
+        StoreError::Full => {
+            tracing::error!("the disk is full");
+            Refusal::storage_full()
+        }
         StoreError::Busy => Refusal::temporary_failure(),
         StoreError::NoSuchAccount
         | StoreError::AddressTaken

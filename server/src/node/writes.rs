@@ -204,7 +204,7 @@ impl Node {
             (SpoolOrigin::Claim, _, Ok(SpoolWritten::Accepted(_) | SpoolWritten::Done))
             | (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, _, Ok(_)) => {}
             (SpoolOrigin::Claim, _, Err(error)) => {
-                tracing::error!(%error, "the spool can't be read");
+                super::log_failure(&error, "the spool can't be read");
                 self.handle_claimed(now, Vec::new());
             }
             (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, _, Err(error)) => {
