@@ -237,12 +237,12 @@ impl Node {
     ) {
         let mailbox = match outcome {
             Ok(Loaded::Whole(state)) => self.open_mailbox(account, state),
-            Ok(Loaded::Since(mailbox, changes)) => {
+            Ok(Loaded::Since(mailbox, since, changes)) => {
                 if self.mailboxes.find(account, mailbox).is_none() {
                     // It was forgotten meanwhile.
                     return self.start_select(asker, account, name, read_only);
                 }
-                self.apply_changes(account, mailbox, &changes);
+                self.apply_changes(account, mailbox, since, &changes);
                 mailbox
             }
             Err(error) => return self.reply_imap(asker, Reply::No(no_from(&error))),

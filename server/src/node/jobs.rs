@@ -192,8 +192,8 @@ pub enum Query {
 pub enum Loaded {
     /// From nothing.
     Whole(MailboxState),
-    /// What is new since it was last in memory.
-    Since(MailboxId, imap::Changes),
+    /// What is new since this state, in which it was in memory.
+    Since(MailboxId, ModSeq, imap::Changes),
 }
 
 /// A finished [`Job`].
@@ -253,6 +253,8 @@ pub enum Done {
         account: AccountId,
         /// Which.
         mailbox: MailboxId,
+        /// Since when.
+        since: ModSeq,
         /// What changed.
         outcome: Result<imap::Changes, StoreError>,
     },
@@ -372,6 +374,7 @@ impl Job {
             } => Done::Changes {
                 account,
                 mailbox,
+                since,
                 outcome: store.changes(account, mailbox, since),
             },
             Self::WriteAccount {
@@ -536,7 +539,7 @@ fn load(
         let in_memory = known.iter().find(|(id, _)| *id == status.mailbox);
         if let Some(&(mailbox, since)) = in_memory {
             let changes = store.changes(account, mailbox, since)?;
-            return Ok(Loaded::Since(mailbox, changes));
+            return Ok(Loaded::Since(mailbox, since, changes));
         }
     }
     Ok(Loaded::Whole(store.mailbox_state(account, &by_name)?))

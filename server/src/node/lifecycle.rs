@@ -16,6 +16,17 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     sockets: Vec<PathBuf>,
+    look: Look,
+}
+
+/// Whether the other processes are being looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Look {
+    #[default]
+    Idle,
+    Begun,
+    /// A hint came since: they are looked at again afterwards.
+    BegunAndStale,
 }
 
 /// The server is going down.
@@ -63,19 +74,20 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_hint(&mut self, now: Now, bytes: &[u8]) {
+    pub(super) fn handle_hint(&mut self, _now: Now, bytes: &[u8]) {
         match Hint::from_bytes(bytes) {
             Some(Hint::Account(account)) => self.refresh_all(Some(account)),
             Some(Hint::Directory) => {
                 self.directory.forget();
-                self.look_at_peers_now(now);
+                self.look_at_peers();
             }
             None => {}
         }
     }
 
-    pub(super) fn look_at_peers(&mut self, now: Now) {
-        self.look_at_peers_now(now);
+    /// The time to look at the other processes has come.
+    pub(super) fn handle_peers_timer(&mut self, now: Now) {
+        self.look_at_peers();
         self.set_timer(now.at + limits::PEERS_INTERVAL, NodeTimer::Peers);
     }
 
@@ -170,8 +182,9 @@ impl Node {
             Done::Changes {
                 account,
                 mailbox,
+                since,
                 outcome,
-            } => self.handle_changes(account, mailbox, outcome),
+            } => self.handle_changes(now, account, mailbox, since, outcome),
             Done::AccountWritten {
                 account,
                 batch,
@@ -207,8 +220,14 @@ impl Node {
         }
     }
 
-    fn look_at_peers_now(&mut self, _now: Now) {
-        self.run(Job::LookAtPeers);
+    /// One look at a time, however slow the disk is.
+    fn look_at_peers(&mut self) {
+        if self.peers.look == Look::Idle {
+            self.peers.look = Look::Begun;
+            self.run(Job::LookAtPeers);
+        } else {
+            self.peers.look = Look::BegunAndStale;
+        }
     }
 
     fn handle_peers(
@@ -217,6 +236,9 @@ impl Node {
         outcome: Result<PeerNews, StoreError>,
         directory_version: Result<u64, StoreError>,
     ) {
+        if std::mem::take(&mut self.peers.look) == Look::BegunAndStale {
+            self.look_at_peers();
+        }
         if let Ok(version) = directory_version
             && self.directory.handle_version(version)
         {

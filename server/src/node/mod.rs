@@ -133,6 +133,8 @@ enum NodeTimer {
     RetryAccount(AccountId),
     /// When to try the spool's writes again.
     RetrySpool,
+    /// When to ask again what changed in a mailbox whose database was busy.
+    RetryRefresh(AccountId, MailboxId),
     /// When to look at what other processes did.
     Peers,
     /// When to look for spooled messages that nobody has claimed.
@@ -242,7 +244,8 @@ impl Node {
             match entry.remove() {
                 NodeTimer::RetryAccount(account) => self.retry_account(now, account),
                 NodeTimer::RetrySpool => self.retry_spool(now),
-                NodeTimer::Peers => self.look_at_peers(now),
+                NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
+                NodeTimer::Peers => self.handle_peers_timer(now),
                 NodeTimer::Claim => self.claim_spooled(now),
                 NodeTimer::Grace => self.end_grace(),
             }
