@@ -382,6 +382,11 @@ impl Node {
             };
             self.write_spool(now, hold, SpoolOrigin::Nobody);
         }
+        self.claim_if_wanted(now);
+    }
+
+    /// The window has more room: is there something in the spool for it?
+    pub(super) fn claim_if_wanted(&mut self, now: Now) {
         if self.delivery.may_claim {
             self.claim_spooled(now);
         }

@@ -133,6 +133,8 @@ enum NodeTimer {
     RetryAccount(AccountId),
     /// When to try the spool's writes again.
     RetrySpool,
+    /// When to try again to write the ends of deliveries to the spool.
+    RetryPutOff,
     /// When to ask again what changed in a mailbox whose database was busy.
     RetryRefresh(AccountId, MailboxId),
     /// When to look at what other processes did.
@@ -244,6 +246,7 @@ impl Node {
             match entry.remove() {
                 NodeTimer::RetryAccount(account) => self.retry_account(now, account),
                 NodeTimer::RetrySpool => self.retry_spool(now),
+                NodeTimer::RetryPutOff => self.retry_put_off(now),
                 NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
                 NodeTimer::Peers => self.handle_peers_timer(now),
                 NodeTimer::Claim => self.claim_spooled(now),

@@ -161,6 +161,7 @@ impl Node {
                 }
                 if entry.is_claimed {
                     self.delivery.release(&entry.content);
+                    self.claim_if_wanted(now);
                 }
                 Reply::Refused(refusal_from(&error))
             }
