@@ -15,6 +15,8 @@ mod jobs;
 mod lifecycle;
 mod mailboxes;
 mod smtp;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod writes;
 
