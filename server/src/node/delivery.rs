@@ -28,6 +28,7 @@ use rmail_store::{
 use super::{
     Job, Node, NodeTimer,
     directory::{Lookup, postmaster_domain},
+    lifecycle::Stopping,
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::limits;
@@ -325,6 +326,9 @@ impl Node {
 
     /// Gives free workers to waiting accounts: each takes all that waits for one account.
     fn start_workers(&mut self, now: Now) {
+        if let Some(Stopping::Finishing | Stopping::Stopped) = self.stopping {
+            return;
+        }
         let mut passed_over = VecDeque::new();
         while self.delivery.working.len() < self.config.delivery.workers.get() {
             let Some(account) = self.delivery.ready.pop_front() else {

@@ -30,9 +30,14 @@ enum Look {
 }
 
 /// The server is going down.
-#[derive(Debug)]
-pub(super) struct Stopping {
-    is_stopped: bool,
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stopping {
+    /// Sessions come to their end; deliveries go on.
+    Grace,
+    /// What runs is finished, nothing more is begun: what waits is in the spool.
+    Finishing,
+    /// The driver knows.
+    Stopped,
 }
 
 /// What one process tells another: where to look. Losing one is harmless.
@@ -104,7 +109,7 @@ impl Node {
             return;
         }
         tracing::info!(sessions = self.sessions.len(), "stopping");
-        self.stopping = Some(Stopping { is_stopped: false });
+        self.stopping = Some(Stopping::Grace);
         self.actions.push_back(NodeAction::StopListening);
         let grace_until = now.at + limits::STOP_GRACE;
         self.set_timer(grace_until, NodeTimer::Grace);
@@ -113,6 +118,9 @@ impl Node {
     }
 
     pub(super) fn end_grace(&mut self) {
+        if let Some(stopping @ Stopping::Grace) = &mut self.stopping {
+            *stopping = Stopping::Finishing;
+        }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.notify(session, SessionEvent::Abort);
@@ -120,7 +128,7 @@ impl Node {
     }
 
     pub(super) fn check_stopped(&mut self, _now: Now) {
-        let Some(stopping) = &mut self.stopping else {
+        let Some(stopping @ (Stopping::Grace | Stopping::Finishing)) = &mut self.stopping else {
             return;
         };
         let is_idle = self.sessions.is_empty()
@@ -128,8 +136,8 @@ impl Node {
             && self.spool_writes.is_idle()
             && self.delivery.is_idle()
             && self.jobs.running + self.jobs.hashes_running == 0;
-        if is_idle && !stopping.is_stopped {
-            stopping.is_stopped = true;
+        if is_idle {
+            *stopping = Stopping::Stopped;
             tracing::info!("stopped");
             self.actions.push_back(NodeAction::Stopped);
         }
@@ -220,8 +228,11 @@ impl Node {
         }
     }
 
-    /// One look at a time, however slow the disk is.
+    /// One look at a time, however slow the disk is; none that would hold up a shutdown.
     fn look_at_peers(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
         if self.peers.look == Look::Idle {
             self.peers.look = Look::Begun;
             self.run(Job::LookAtPeers);

@@ -387,3 +387,17 @@ fn password_of_a_session_that_is_gone_is_not_hashed() {
     site.settle();
     assert!(site.node.jobs.hashes_waiting.is_empty());
 }
+
+#[test]
+fn stopping_does_not_wait_for_looks_at_other_processes() {
+    let mut site = Site::new();
+    site.pass(limits::PEERS_INTERVAL);
+    let look = site.jobs.pop_front().unwrap();
+    site.node.handle_stop(site.now);
+    site.pass(limits::STOP_GRACE);
+    assert!(site.jobs.is_empty());
+    let done = look.run(&site.world);
+    site.finish(done);
+    assert!(site.jobs.is_empty());
+    assert_eq!(site.node.stopping, Some(lifecycle::Stopping::Stopped));
+}

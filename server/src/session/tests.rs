@@ -1,8 +1,10 @@
 //! What a session promises beyond what its machine does.
 
 use rmail_proto::{Domain, UnixTime, smtp};
+use tempfile::TempDir;
 
 use super::*;
+use crate::{config::Config, tls::ServerTls};
 
 const NOW: Now = Now {
     at: Instant::from_start(Duration::ZERO),
@@ -10,18 +12,30 @@ const NOW: Now = Now {
 };
 
 fn smtp_session() -> Session {
+    session(smtp::Tls::Unavailable)
+}
+
+fn server_tls() -> Arc<rustls::ServerConfig> {
+    let folder = TempDir::new().unwrap();
+    let (config, _warnings) = Config::load("{}", folder.path()).unwrap();
+    ServerTls::load_or_create(&config, NOW.unix).unwrap().config
+}
+
+fn session(tls: smtp::Tls) -> Session {
+    let server_tls = (tls != smtp::Tls::Unavailable).then(server_tls);
     let config = smtp::Config {
         hostname: Domain::parse("mail.example").unwrap(),
         listener: smtp::Listener::Inbound,
         peer: "192.0.2.1".parse().unwrap(),
-        tls: smtp::Tls::Unavailable,
+        tls,
         message_bytes_max: 1_000_000,
         recipients_max: 10,
         messages_max: 10,
         seed: 1,
     };
     let machine = Machine::Smtp(Box::new(smtp::Server::new(config, NOW)));
-    Session::new(SessionId(1), machine, None, false, NOW)
+    let implicit_tls = tls == smtp::Tls::Implicit;
+    Session::new(SessionId(1), machine, server_tls, implicit_tls, NOW)
 }
 
 /// Takes all that the session sends.
@@ -89,4 +103,28 @@ fn abort_ends_a_session_that_flushes_or_lingers() {
         session.handle_event(NOW, SessionEvent::Abort);
         assert!(session.is_over());
     }
+}
+
+#[test]
+fn plaintext_behind_starttls_is_dropped() {
+    let mut session = session(smtp::Tls::Offered);
+    let input = b"EHLO client.example\r\nSTARTTLS\r\nMAIL FROM:<a@b.example>\r\n";
+    session.handle_received(NOW, input);
+    assert!(!permit(&mut session));
+    let sent = sent(&mut session);
+    assert!(
+        sent.lines().last().unwrap().starts_with("220 2.0.0"),
+        "{sent}"
+    );
+    assert!(session.wants_read());
+}
+
+#[test]
+fn failed_handshake_is_answered_by_an_alert() {
+    const ALERT: u8 = 21;
+    let mut session = session(smtp::Tls::Implicit);
+    session.handle_received(NOW, b"EHLO client.example\r\n");
+    assert_eq!(session.transmit().first(), Some(&ALERT));
+    assert!(session.wants_write_end());
+    assert!(!session.wants_read());
 }
