@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +17,7 @@ use futures_lite::{
 };
 use rmail_server::{
     Instant, Now,
-    node::{Job, Node, NodeAction, World},
+    node::{Admission, Job, ListenerKind, Node, NodeAction, World},
     session::{SessionEvent, SessionId},
 };
 
@@ -77,8 +78,12 @@ impl Hub {
 
     /// Does something with the node, and carries out what it wants then.
     pub(crate) fn with_node<R>(self: &Arc<Self>, act: impl FnOnce(&mut Node, Now) -> R) -> R {
+        self.with_shared(|shared, now| act(&mut shared.node, now))
+    }
+
+    fn with_shared<R>(self: &Arc<Self>, act: impl FnOnce(&mut Shared, Now) -> R) -> R {
         let mut shared = self.lock();
-        let result = act(&mut shared.node, self.clock.now());
+        let result = act(&mut shared, self.clock.now());
         while let Some(action) = shared.node.poll_action() {
             self.carry_out(&mut shared, action);
         }
@@ -91,16 +96,29 @@ impl Hub {
         result
     }
 
-    /// From now on the session's events arrive.
-    pub(crate) fn register(&self, session: SessionId) -> Receiver<SessionEvent> {
-        let (sender, receiver) = unbounded();
-        self.lock().sessions.insert(session, sender);
-        receiver
+    /// Somebody has connected. From now on the session's events arrive, if there is one: what
+    /// the node says right after admitting it is not lost.
+    pub(crate) fn handle_connection(
+        self: &Arc<Self>,
+        kind: ListenerKind,
+        peer: SocketAddr,
+    ) -> (Admission, Receiver<SessionEvent>) {
+        let (sender, events) = unbounded();
+        let admission = self.with_shared(|shared, now| {
+            let admission = shared.node.handle_connection(now, kind, peer);
+            if let Admission::Admitted(session) = &admission {
+                shared.sessions.insert(session.id(), sender);
+            }
+            admission
+        });
+        (admission, events)
     }
 
     pub(crate) fn session_over(self: &Arc<Self>, session: SessionId) {
-        self.lock().sessions.remove(&session);
-        self.with_node(|node, now| node.handle_session_over(now, session));
+        self.with_shared(|shared, now| {
+            shared.sessions.remove(&session);
+            shared.node.handle_session_over(now, session);
+        });
     }
 
     /// Ends when no connection is to be accepted any more.

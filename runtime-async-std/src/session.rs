@@ -21,6 +21,10 @@ use crate::jobs::Hub;
 /// session holds none.
 const READ_BYTES: usize = 32 * 1024;
 
+/// Times that a session goes on at once before others have their turn: a peer that is as fast as
+/// the session would keep the thread for itself.
+const ROUNDS: usize = 16;
+
 /// Runs a session to its end.
 pub(crate) async fn drive(
     hub: Arc<Hub>,
@@ -28,7 +32,6 @@ pub(crate) async fn drive(
     session: Box<Session>,
     events: Receiver<SessionEvent>,
 ) {
-    let id = session.id();
     let mut driver = Driver {
         hub,
         stream,
@@ -37,7 +40,6 @@ pub(crate) async fn drive(
         alarm: None,
     };
     poll_fn(|context| driver.poll(context)).await;
-    driver.hub.session_over(id);
 }
 
 struct Driver {
@@ -49,6 +51,13 @@ struct Driver {
     alarm: Option<Alarm>,
 }
 
+impl Drop for Driver {
+    /// However a session ends, the node hears of it.
+    fn drop(&mut self) {
+        self.hub.session_over(self.session.id());
+    }
+}
+
 struct Alarm {
     at: Instant,
     sleep: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -56,7 +65,7 @@ struct Alarm {
 
 impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
+        for _ in 0..ROUNDS {
             let mut progress = self.poll_events(context);
             progress |= self.pass_requests();
             progress |= self.poll_write(context);
@@ -70,6 +79,8 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_events(&mut self, context: &mut Context<'_>) -> bool {

@@ -50,9 +50,9 @@ async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {
         };
         // Without it the answer to a client that waits for it would be held back.
         let _ = stream.set_nodelay(true);
-        match hub.with_node(|node, now| node.handle_connection(now, spec.kind, peer)) {
+        let (admission, events) = hub.handle_connection(spec.kind, peer);
+        match admission {
             Admission::Admitted(session) => {
-                let events = hub.register(session.id());
                 tokio::spawn(session::drive(Arc::clone(hub), stream, session, events));
             }
             Admission::Refused(reason) => {

@@ -32,7 +32,6 @@ pub(crate) async fn drive(
     session: Box<Session>,
     events: UnboundedReceiver<SessionEvent>,
 ) {
-    let id = session.id();
     let mut driver = Driver {
         hub,
         stream,
@@ -41,7 +40,6 @@ pub(crate) async fn drive(
         alarm: None,
     };
     poll_fn(|context| driver.poll(context)).await;
-    driver.hub.session_over(id);
 }
 
 struct Driver {
@@ -53,12 +51,20 @@ struct Driver {
     alarm: Option<Alarm>,
 }
 
+impl Drop for Driver {
+    /// However a session ends, the node hears of it.
+    fn drop(&mut self) {
+        self.hub.session_over(self.session.id());
+    }
+}
+
 struct Alarm {
     at: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Driver {
+    /// Others have their turn as well: tokio's sockets are pending now and then for that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut progress = self.poll_events(context);

@@ -55,6 +55,9 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
     let store = SqliteStore::open(&mail_root, Arc::new(RealFiles), None, random::seed())
         .map_err(|source| StartError::Store { mail_root, source })?;
     let tls = ServerTls::load_or_create(&config, now.unix)?;
+    if let Some(reason) = &tls.renewed {
+        tracing::info!("a new self-signed certificate was made: {reason}");
+    }
     for warning in &tls.warnings {
         tracing::warn!("{warning}");
     }

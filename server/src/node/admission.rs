@@ -148,7 +148,7 @@ impl Node {
         let id = SessionId(self.sessions_begun);
         let entry = SessionEntry {
             kind,
-            account: None,
+            login: None,
             selected: None,
         };
         self.sessions.insert(id, entry);

@@ -1,12 +1,15 @@
 //! Logging in, the same for all protocols.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use rmail_proto::{Address, Now, Secret, imap, smtp};
 use rmail_store::{Account, StoreError};
 
-use super::{Asker, Job, Node};
-use crate::{limits, session::Reply};
+use super::{Asker, Job, Login, Node, SessionEntry, directory::Edition};
+use crate::{
+    limits,
+    session::{Reply, SessionEvent, SessionId},
+};
 
 /// In which protocol a reply is to be given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,6 +52,7 @@ impl Node {
             protocol,
             address,
             password,
+            directory: self.directory.edition(),
         });
     }
 
@@ -59,22 +63,63 @@ impl Node {
         protocol: Protocol,
         outcome: Result<Option<Account>, StoreError>,
         password: &Secret<String>,
+        edition: Edition,
     ) {
+        let is_current = self.directory.edition() == edition;
         let outcome = match outcome {
             Ok(Some(account)) => {
                 let account = Arc::new(account);
                 self.passwords.remember(now, &account, password);
                 let address = account.address.clone();
-                self.directory.remember(address, Some(Arc::clone(&account)));
+                let known = Some(Arc::clone(&account));
+                self.directory.remember(edition, address, known);
                 Outcome::Right(account)
             }
             Ok(None) => Outcome::Wrong,
             Err(error) => {
-                tracing::error!(%error, "the directory can't be read");
+                super::log_failure(&error, "the directory can't be read");
                 Outcome::Unavailable
             }
         };
         self.finish_login(asker, protocol, outcome);
+        if !is_current {
+            self.check_logins();
+        }
+    }
+
+    /// The directory has changed: is everybody who has logged in still welcome?
+    pub(super) fn check_logins(&mut self) {
+        let logins: BTreeSet<Login> = self.sessions.values().filter_map(|e| e.login).collect();
+        if !logins.is_empty() {
+            let logins = logins.into_iter().collect();
+            self.run(Job::CheckLogins(logins));
+        }
+    }
+
+    /// Ends the sessions of accounts that are gone or disabled, or have another password.
+    pub(super) fn handle_logins_checked(
+        &mut self,
+        now: Now,
+        outcome: Result<Vec<Login>, StoreError>,
+    ) {
+        let ended = match outcome {
+            Ok(ended) => ended,
+            Err(error) => {
+                super::log_failure(&error, "the directory can't be read");
+                return self.directory.distrust();
+            }
+        };
+        let is_ended = |entry: &SessionEntry| {
+            let login = entry.login.as_ref();
+            login.is_some_and(|login| ended.contains(login))
+        };
+        let sessions = self.sessions.iter().filter(|(_, entry)| is_ended(entry));
+        let sessions: Vec<SessionId> = sessions.map(|(&session, _)| session).collect();
+        for session in sessions {
+            tracing::info!(session = session.0, "ended: the account has changed");
+            let grace_until = now.at + limits::STOP_GRACE;
+            self.notify(session, SessionEvent::Shutdown { grace_until });
+        }
     }
 
     /// A name without a domain is one of the first hosted domain.
@@ -92,7 +137,10 @@ impl Node {
             Outcome::Right(account) => {
                 tracing::info!(session, account = %account.address, "logged in");
                 if let Some(entry) = self.sessions.get_mut(&asker.session) {
-                    entry.account = Some(account.id);
+                    entry.login = Some(Login {
+                        account: account.id,
+                        generation: account.generation,
+                    });
                 }
             }
             Outcome::Wrong => tracing::info!(session, "login refused"),

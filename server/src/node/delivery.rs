@@ -28,6 +28,7 @@ use rmail_store::{
 use super::{
     Job, Node, NodeTimer,
     directory::{Lookup, postmaster_domain},
+    lifecycle::Stopping,
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::limits;
@@ -196,7 +197,7 @@ impl Node {
             }
             Ok(None) => limits::CLAIM_INTERVAL,
             Err(error) => {
-                tracing::error!(%error, "the spool can't be read");
+                super::log_failure(&error, "the spool can't be read");
                 limits::CLAIM_INTERVAL
             }
         };
@@ -263,7 +264,9 @@ impl Node {
             }
             Err(error) => {
                 active.fail(&positions, &error.to_string());
-                tracing::error!(account = account.0, %error, "delivery failed, to be tried again");
+                let mail = &active.envelope_id;
+                tracing::warn!(%mail, account = account.0, %error, "delivery is put off");
+                super::log_failure(&error, "mail can't be delivered");
                 if let StoreError::NoSuchAccount = error {
                     self.directory.forget();
                 }
@@ -304,6 +307,7 @@ impl Node {
             lookup: Lookup::Delivery(id, position),
             address,
             or_first_admin: postmaster.is_some(),
+            directory: self.directory.edition(),
         });
     }
 
@@ -322,6 +326,9 @@ impl Node {
 
     /// Gives free workers to waiting accounts: each takes all that waits for one account.
     fn start_workers(&mut self, now: Now) {
+        if let Some(Stopping::Finishing | Stopping::Stopped) = self.stopping {
+            return;
+        }
         let mut passed_over = VecDeque::new();
         while self.delivery.working.len() < self.config.delivery.workers.get() {
             let Some(account) = self.delivery.ready.pop_front() else {
@@ -379,6 +386,11 @@ impl Node {
             };
             self.write_spool(now, hold, SpoolOrigin::Nobody);
         }
+        self.claim_if_wanted(now);
+    }
+
+    /// The window has more room: is there something in the spool for it?
+    pub(super) fn claim_if_wanted(&mut self, now: Now) {
         if self.delivery.may_claim {
             self.claim_spooled(now);
         }

@@ -13,7 +13,13 @@ use crate::limits;
 pub(super) struct Directory {
     accounts: BTreeMap<Address, Option<Arc<Account>>>,
     version: Option<u64>,
+    edition: Edition,
 }
+
+/// Grows whenever the answers are forgotten: an answer that was asked for in an earlier edition
+/// may be out of date.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Edition(u64);
 
 /// Who wants to know.
 #[derive(Clone, Copy, Debug)]
@@ -36,23 +42,44 @@ impl Directory {
         (account.is_enabled && folded(&account.address) == folded(address)).then_some(account)
     }
 
-    pub(super) fn remember(&mut self, address: Address, account: Option<Arc<Account>>) {
+    pub(super) fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// Remembers the answer to a question of that edition, if it still holds.
+    pub(super) fn remember(
+        &mut self,
+        edition: Edition,
+        address: Address,
+        account: Option<Arc<Account>>,
+    ) {
+        if edition != self.edition {
+            return;
+        }
         if self.accounts.len() >= limits::DIRECTORY_CACHE {
             self.accounts.clear();
         }
         self.accounts.insert(folded(&address), account);
     }
 
-    /// Forgets everything when the directory is another one than before.
-    pub(super) fn handle_version(&mut self, version: u64) {
-        if self.version != Some(version) {
+    /// Forgets everything when the directory is another one than before; returns whether it is.
+    pub(super) fn handle_version(&mut self, version: u64) -> bool {
+        let has_changed = self.version != Some(version);
+        if has_changed {
             self.version = Some(version);
             self.forget();
         }
+        has_changed
+    }
+
+    /// The next look at the directory counts as a change of it.
+    pub(super) fn distrust(&mut self) {
+        self.version = None;
     }
 
     pub(super) fn forget(&mut self) {
         self.accounts.clear();
+        self.edition.0 += 1;
     }
 }
 

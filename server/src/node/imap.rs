@@ -49,8 +49,9 @@ impl Node {
         let Some(entry) = self.sessions.get(&asker.session) else {
             return;
         };
-        let (account, selected) = (entry.account, entry.selected);
-        let account = account.expect("a machine asks nothing else before it has logged in");
+        let (login, selected) = (entry.login, entry.selected);
+        let login = login.expect("a machine asks nothing else before it has logged in");
+        let account = login.account;
         if let Some(call) = self.handle_unselected(now, asker, account, call, summary) {
             let selected = selected.expect("a machine asks the rest with a mailbox selected only");
             self.handle_selected(now, asker, account, selected, call);
@@ -236,12 +237,12 @@ impl Node {
     ) {
         let mailbox = match outcome {
             Ok(Loaded::Whole(state)) => self.open_mailbox(account, state),
-            Ok(Loaded::Since(mailbox, changes)) => {
+            Ok(Loaded::Since(mailbox, since, changes)) => {
                 if self.mailboxes.find(account, mailbox).is_none() {
                     // It was forgotten meanwhile.
                     return self.start_select(asker, account, name, read_only);
                 }
-                self.apply_changes(account, mailbox, &changes);
+                self.apply_changes(account, mailbox, since, &changes);
                 mailbox
             }
             Err(error) => return self.reply_imap(asker, Reply::No(no_from(&error))),
@@ -431,7 +432,10 @@ fn mailbox_is_gone() -> Reply {
 pub(super) fn no_from(error: &StoreError) -> No {
     let (code, text) = match error {
         StoreError::Busy => (NoCode::Unavailable, "The mailbox is busy, try again"),
-        StoreError::Full => (NoCode::Unavailable, "The disk is full, try again later"),
+        StoreError::Full => {
+            tracing::error!("the disk is full");
+            (NoCode::Unavailable, "The disk is full, try again later")
+        }
         StoreError::NoSuchAccount => (NoCode::NonExistent, "The account is gone"),
         StoreError::NoSuchMailbox => (NoCode::NonExistent, "No such mailbox"),
         StoreError::MailboxExists => (NoCode::AlreadyExists, "There is such a mailbox"),

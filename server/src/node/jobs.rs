@@ -13,9 +13,9 @@ use rmail_store::{
 };
 
 use super::{
-    Asker,
+    Asker, Login,
     authentication::Protocol,
-    directory::{Lookup, find_account, find_postmaster},
+    directory::{Edition, Lookup, find_account, find_postmaster},
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{config::Config, credentials, outside, search, session::SessionId};
@@ -49,7 +49,11 @@ pub enum Job {
         address: Option<Address>,
         /// The password.
         password: Secret<String>,
+        /// When it was asked.
+        directory: Edition,
     },
+    /// See which logins hold no more.
+    CheckLogins(Vec<Login>),
     /// Find the account of an address.
     FindAccount {
         /// Where the answer goes.
@@ -58,6 +62,8 @@ pub enum Job {
         address: Address,
         /// A postmaster without an account of its own is the first admin.
         or_first_admin: bool,
+        /// When it was asked.
+        directory: Edition,
     },
     /// Answer an IMAP call by reading.
     Query {
@@ -186,8 +192,8 @@ pub enum Query {
 pub enum Loaded {
     /// From nothing.
     Whole(MailboxState),
-    /// What is new since it was last in memory.
-    Since(MailboxId, imap::Changes),
+    /// What is new since this state, in which it was in memory.
+    Since(MailboxId, ModSeq, imap::Changes),
 }
 
 /// A finished [`Job`].
@@ -203,7 +209,11 @@ pub enum Done {
         outcome: Result<Option<Account>, StoreError>,
         /// The password, to be remembered.
         password: Secret<String>,
+        /// When it was asked.
+        directory: Edition,
     },
+    /// Of `CheckLogins`: those that hold no more.
+    LoginsChecked(Result<Vec<Login>, StoreError>),
     /// Of `FindAccount`.
     AccountFound {
         /// Where the answer goes.
@@ -212,6 +222,8 @@ pub enum Done {
         address: Address,
         /// The account.
         outcome: Result<Option<Account>, StoreError>,
+        /// When it was asked.
+        directory: Edition,
     },
     /// Of `Query`.
     Answer {
@@ -241,6 +253,8 @@ pub enum Done {
         account: AccountId,
         /// Which.
         mailbox: MailboxId,
+        /// Since when.
+        since: ModSeq,
         /// What changed.
         outcome: Result<imap::Changes, StoreError>,
     },
@@ -307,16 +321,20 @@ impl Job {
                 protocol,
                 address,
                 password,
+                directory,
             } => Done::Authenticated {
                 asker,
                 protocol,
                 outcome: authenticate(store, address.as_ref(), &password),
                 password,
+                directory,
             },
+            Self::CheckLogins(logins) => Done::LoginsChecked(ended_logins(store, logins)),
             Self::FindAccount {
                 lookup,
                 address,
                 or_first_admin,
+                directory,
             } => Done::AccountFound {
                 lookup,
                 outcome: match or_first_admin {
@@ -324,6 +342,7 @@ impl Job {
                     false => find_account(store, &address),
                 },
                 address,
+                directory,
             },
             Self::Query {
                 asker,
@@ -355,6 +374,7 @@ impl Job {
             } => Done::Changes {
                 account,
                 mailbox,
+                since,
                 outcome: store.changes(account, mailbox, since),
             },
             Self::WriteAccount {
@@ -493,6 +513,20 @@ fn authenticate(
     Ok(account.filter(|account| is_right && account.is_enabled))
 }
 
+/// Those whose account is gone or disabled, or not as it was.
+fn ended_logins(store: &dyn Store, logins: Vec<Login>) -> Result<Vec<Login>, StoreError> {
+    let mut ended = Vec::new();
+    for login in logins {
+        let account = store.account(login.account)?;
+        let holds = account
+            .is_some_and(|account| account.is_enabled && account.generation == login.generation);
+        if !holds {
+            ended.push(login);
+        }
+    }
+    Ok(ended)
+}
+
 fn load(
     store: &dyn Store,
     account: AccountId,
@@ -505,7 +539,7 @@ fn load(
         let in_memory = known.iter().find(|(id, _)| *id == status.mailbox);
         if let Some(&(mailbox, since)) = in_memory {
             let changes = store.changes(account, mailbox, since)?;
-            return Ok(Loaded::Since(mailbox, changes));
+            return Ok(Loaded::Since(mailbox, since, changes));
         }
     }
     Ok(Loaded::Whole(store.mailbox_state(account, &by_name)?))

@@ -16,12 +16,28 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     sockets: Vec<PathBuf>,
+    look: Look,
+}
+
+/// Whether the other processes are being looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Look {
+    #[default]
+    Idle,
+    Begun,
+    /// A hint came since: they are looked at again afterwards.
+    BegunAndStale,
 }
 
 /// The server is going down.
-#[derive(Debug)]
-pub(super) struct Stopping {
-    is_stopped: bool,
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stopping {
+    /// Sessions come to their end; deliveries go on.
+    Grace,
+    /// What runs is finished, nothing more is begun: what waits is in the spool.
+    Finishing,
+    /// The driver knows.
+    Stopped,
 }
 
 /// What one process tells another: where to look. Losing one is harmless.
@@ -63,19 +79,20 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_hint(&mut self, now: Now, bytes: &[u8]) {
+    pub(super) fn handle_hint(&mut self, _now: Now, bytes: &[u8]) {
         match Hint::from_bytes(bytes) {
             Some(Hint::Account(account)) => self.refresh_all(Some(account)),
             Some(Hint::Directory) => {
                 self.directory.forget();
-                self.look_at_peers_now(now);
+                self.look_at_peers();
             }
             None => {}
         }
     }
 
-    pub(super) fn look_at_peers(&mut self, now: Now) {
-        self.look_at_peers_now(now);
+    /// The time to look at the other processes has come.
+    pub(super) fn handle_peers_timer(&mut self, now: Now) {
+        self.look_at_peers();
         self.set_timer(now.at + limits::PEERS_INTERVAL, NodeTimer::Peers);
     }
 
@@ -92,7 +109,7 @@ impl Node {
             return;
         }
         tracing::info!(sessions = self.sessions.len(), "stopping");
-        self.stopping = Some(Stopping { is_stopped: false });
+        self.stopping = Some(Stopping::Grace);
         self.actions.push_back(NodeAction::StopListening);
         let grace_until = now.at + limits::STOP_GRACE;
         self.set_timer(grace_until, NodeTimer::Grace);
@@ -101,6 +118,9 @@ impl Node {
     }
 
     pub(super) fn end_grace(&mut self) {
+        if let Some(stopping @ Stopping::Grace) = &mut self.stopping {
+            *stopping = Stopping::Finishing;
+        }
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.notify(session, SessionEvent::Abort);
@@ -108,7 +128,7 @@ impl Node {
     }
 
     pub(super) fn check_stopped(&mut self, _now: Now) {
-        let Some(stopping) = &mut self.stopping else {
+        let Some(stopping @ (Stopping::Grace | Stopping::Finishing)) = &mut self.stopping else {
             return;
         };
         let is_idle = self.sessions.is_empty()
@@ -116,8 +136,8 @@ impl Node {
             && self.spool_writes.is_idle()
             && self.delivery.is_idle()
             && self.jobs.running + self.jobs.hashes_running == 0;
-        if is_idle && !stopping.is_stopped {
-            stopping.is_stopped = true;
+        if is_idle {
+            *stopping = Stopping::Stopped;
             tracing::info!("stopped");
             self.actions.push_back(NodeAction::Stopped);
         }
@@ -131,18 +151,21 @@ impl Node {
                 protocol,
                 outcome,
                 password,
-            } => self.handle_authenticated(now, asker, protocol, outcome, &password),
+                directory,
+            } => self.handle_authenticated(now, asker, protocol, outcome, &password, directory),
+            Done::LoginsChecked(outcome) => self.handle_logins_checked(now, outcome),
             Done::AccountFound {
                 lookup,
                 address,
                 outcome,
+                directory,
             } => {
                 let account = outcome.as_ref().map(Option::as_ref);
                 match lookup {
                     Lookup::Recipient(asker) => {
                         if let Ok(account) = &outcome {
-                            self.directory
-                                .remember(address, account.clone().map(Arc::new));
+                            let account = account.clone().map(Arc::new);
+                            self.directory.remember(directory, address, account);
                         }
                         self.reply_found(asker, account);
                     }
@@ -167,8 +190,9 @@ impl Node {
             Done::Changes {
                 account,
                 mailbox,
+                since,
                 outcome,
-            } => self.handle_changes(account, mailbox, outcome),
+            } => self.handle_changes(now, account, mailbox, since, outcome),
             Done::AccountWritten {
                 account,
                 batch,
@@ -204,8 +228,17 @@ impl Node {
         }
     }
 
-    fn look_at_peers_now(&mut self, _now: Now) {
-        self.run(Job::LookAtPeers);
+    /// One look at a time, however slow the disk is; none that would hold up a shutdown.
+    fn look_at_peers(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        if self.peers.look == Look::Idle {
+            self.peers.look = Look::Begun;
+            self.run(Job::LookAtPeers);
+        } else {
+            self.peers.look = Look::BegunAndStale;
+        }
     }
 
     fn handle_peers(
@@ -214,8 +247,13 @@ impl Node {
         outcome: Result<PeerNews, StoreError>,
         directory_version: Result<u64, StoreError>,
     ) {
-        if let Ok(version) = directory_version {
-            self.directory.handle_version(version);
+        if std::mem::take(&mut self.peers.look) == Look::BegunAndStale {
+            self.look_at_peers();
+        }
+        if let Ok(version) = directory_version
+            && self.directory.handle_version(version)
+        {
+            self.check_logins();
         }
         match outcome {
             Ok(news) => {

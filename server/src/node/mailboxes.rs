@@ -11,7 +11,7 @@ use rmail_proto::{
 };
 use rmail_store::{AccountWrite, MailboxState, StoreError};
 
-use super::{Job, Node, SelectedMailbox, SessionEntry, writes::AccountOrigin};
+use super::{Job, Node, NodeTimer, SelectedMailbox, SessionEntry, writes::AccountOrigin};
 use crate::{
     limits,
     session::{SessionEvent, SessionId},
@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct OpenMailboxes {
     open: BTreeMap<(AccountId, MailboxId), OpenMailbox>,
-    /// Account writes that are done, to notice those that a loading mailbox may have missed.
+    /// Account writes that are done or heard of, to notice those that a loading mailbox may have
+    /// missed.
     commits: u64,
     /// Grows with each use, to find what was used least.
     uses: u64,
@@ -35,7 +36,17 @@ pub(super) struct OpenMailbox {
     first_recent: Uid,
     sessions: BTreeSet<SessionId>,
     is_deleted: bool,
+    refresh: Refresh,
     used: u64,
+}
+
+/// Whether the store is being asked what has changed in a mailbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Refresh {
+    Idle,
+    Asked,
+    /// Something happened since it was asked: it is asked again after the answer.
+    AskedAndStale,
 }
 
 impl OpenMailboxes {
@@ -105,15 +116,17 @@ impl Node {
         let key = (account, state.mailbox);
         match self.mailboxes.open.get_mut(&key) {
             Some(open) if open.uid_validity == state.uid_validity && !open.is_deleted => {
-                self.apply_changes(account, state.mailbox, &state.changes);
+                self.apply_changes(account, state.mailbox, ModSeq::default(), &state.changes);
             }
-            Some(_) | None => {
+            found @ (Some(_) | None) => {
+                let sessions = found.map(|open| std::mem::take(&mut open.sessions));
                 let open = OpenMailbox {
                     snapshot: Arc::new(Snapshot::default().apply(&state.changes)),
                     uid_validity: state.uid_validity,
                     first_recent: state.first_recent,
-                    sessions: BTreeSet::new(),
+                    sessions: sessions.unwrap_or_default(),
                     is_deleted: false,
+                    refresh: Refresh::Idle,
                     used: 0,
                 };
                 self.mailboxes.open.insert(key, open);
@@ -168,10 +181,10 @@ impl Node {
 
     /// A session has nothing selected any more.
     pub(super) fn close_selected(&mut self, session: SessionId, entry: &SessionEntry) {
-        let (Some(account), Some(selected)) = (entry.account, entry.selected) else {
+        let (Some(login), Some(selected)) = (entry.login, entry.selected) else {
             return;
         };
-        let key = (account, selected.mailbox);
+        let key = (login.account, selected.mailbox);
         if let Some(open) = self.mailboxes.open.get_mut(&key) {
             open.sessions.remove(&session);
             if open.is_deleted && open.sessions.is_empty() {
@@ -190,7 +203,9 @@ impl Node {
     ) {
         self.mailboxes.commits += 1;
         for (mailbox, changes) in changes {
-            self.apply_changes(account, mailbox, &changes);
+            let since = watched.iter().find(|(watched, _)| *watched == mailbox);
+            let (_, since) = since.expect("the store tells of watched mailboxes only");
+            self.apply_changes(account, mailbox, *since, &changes);
         }
         // Those that were opened while the batch was being written.
         let is_watched = |mailbox| watched.iter().any(|(watched, _)| *watched == mailbox);
@@ -204,18 +219,41 @@ impl Node {
 
     /// Asks the store what changed in an open mailbox.
     pub(super) fn refresh(&mut self, account: AccountId, mailbox: MailboxId) {
-        if let Some(open) = self.mailboxes.find(account, mailbox) {
-            let since = open.snapshot.modseq();
-            self.run(Job::Changes {
-                account,
-                mailbox,
-                since,
-            });
+        let Some(open) = self.mailboxes.open.get_mut(&(account, mailbox)) else {
+            return;
+        };
+        if open.is_deleted {
+            return;
         }
+        if open.refresh != Refresh::Idle {
+            open.refresh = Refresh::AskedAndStale;
+            return;
+        }
+        open.refresh = Refresh::Asked;
+        let since = open.snapshot.modseq();
+        self.run(Job::Changes {
+            account,
+            mailbox,
+            since,
+        });
+    }
+
+    /// Asks again after the store was busy.
+    pub(super) fn retry_refresh(&mut self, account: AccountId, mailbox: MailboxId) {
+        self.end_refresh(account, mailbox);
+        self.refresh(account, mailbox);
+    }
+
+    /// The store has answered. Returns whether it is to be asked again.
+    fn end_refresh(&mut self, account: AccountId, mailbox: MailboxId) -> bool {
+        let open = self.mailboxes.open.get_mut(&(account, mailbox));
+        let before = open.map(|open| std::mem::replace(&mut open.refresh, Refresh::Idle));
+        before == Some(Refresh::AskedAndStale)
     }
 
     /// Asks the store what changed in the open mailboxes, of one account or of all.
     pub(super) fn refresh_all(&mut self, account: Option<AccountId>) {
+        self.mailboxes.commits += 1;
         let open = self.mailboxes.open.keys();
         let open = open.filter(|(owner, _)| account.is_none_or(|account| account == *owner));
         let open: Vec<(AccountId, MailboxId)> = open.copied().collect();
@@ -232,16 +270,27 @@ impl Node {
 
     pub(super) fn handle_changes(
         &mut self,
+        now: Now,
         account: AccountId,
         mailbox: MailboxId,
+        since: ModSeq,
         outcome: Result<Changes, StoreError>,
     ) {
+        if let Err(StoreError::Busy) = outcome {
+            // Still marked as asked: the timer goes on with it.
+            let at = now.at + limits::BUSY_RETRY;
+            return self.set_timer(at, NodeTimer::RetryRefresh(account, mailbox));
+        }
+        let is_stale = self.end_refresh(account, mailbox);
         match outcome {
-            Ok(changes) => self.apply_changes(account, mailbox, &changes),
+            Ok(changes) => self.apply_changes(account, mailbox, since, &changes),
             Err(StoreError::NoSuchMailbox | StoreError::NoSuchAccount) => {
                 self.mark_deleted(account, mailbox);
             }
-            Err(error) => tracing::error!(%error, "changes can't be read"),
+            Err(error) => super::log_failure(&error, "changes can't be read"),
+        }
+        if is_stale {
+            self.refresh(account, mailbox);
         }
     }
 
@@ -258,11 +307,13 @@ impl Node {
         }
     }
 
-    /// What is older than what is known changes nothing: it is part of it.
+    /// Brings a mailbox up to date with what changed after `since`. What is older than what is
+    /// known changes nothing: it is part of it.
     pub(super) fn apply_changes(
         &mut self,
         account: AccountId,
         mailbox: MailboxId,
+        since: ModSeq,
         changes: &Changes,
     ) {
         let key = (account, mailbox);
@@ -271,6 +322,11 @@ impl Node {
         };
         if changes.modseq <= open.snapshot.modseq() {
             return;
+        }
+        if since > open.snapshot.modseq() {
+            // It was forgotten and loaded meanwhile, by who saw an older state: between the two
+            // something is missing.
+            return self.refresh(account, mailbox);
         }
         open.snapshot = Arc::new(open.snapshot.apply(changes));
         self.notify_selected(key);

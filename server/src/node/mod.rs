@@ -15,6 +15,8 @@ mod jobs;
 mod lifecycle;
 mod mailboxes;
 mod smtp;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod writes;
 
@@ -25,7 +27,7 @@ use std::{
 };
 
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
-use rmail_store::StageId;
+use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub use jobs::{Done, Job, World};
@@ -101,8 +103,16 @@ pub struct Node {
 #[derive(Debug)]
 struct SessionEntry {
     kind: ListenerKind,
-    account: Option<AccountId>,
+    login: Option<Login>,
     selected: Option<SelectedMailbox>,
+}
+
+/// Who has logged in, and by which state of the account: see
+/// [`Account::generation`](rmail_store::Account::generation).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Login {
+    account: AccountId,
+    generation: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -125,6 +135,10 @@ enum NodeTimer {
     RetryAccount(AccountId),
     /// When to try the spool's writes again.
     RetrySpool,
+    /// When to try again to write the ends of deliveries to the spool.
+    RetryPutOff,
+    /// When to ask again what changed in a mailbox whose database was busy.
+    RetryRefresh(AccountId, MailboxId),
     /// When to look at what other processes did.
     Peers,
     /// When to look for spooled messages that nobody has claimed.
@@ -234,7 +248,9 @@ impl Node {
             match entry.remove() {
                 NodeTimer::RetryAccount(account) => self.retry_account(now, account),
                 NodeTimer::RetrySpool => self.retry_spool(now),
-                NodeTimer::Peers => self.look_at_peers(now),
+                NodeTimer::RetryPutOff => self.retry_put_off(now),
+                NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
+                NodeTimer::Peers => self.handle_peers_timer(now),
                 NodeTimer::Claim => self.claim_spooled(now),
                 NodeTimer::Grace => self.end_grace(),
             }
@@ -278,6 +294,12 @@ impl Node {
             let Some(job) = self.jobs.hashes_waiting.pop_front() else {
                 break;
             };
+            if let Job::Authenticate { asker, .. } = &job
+                && !self.sessions.contains_key(&asker.session)
+            {
+                // Nobody waits for it any more.
+                continue;
+            }
             self.jobs.hashes_running += 1;
             self.actions.push_back(NodeAction::RunJob(job));
         }
@@ -296,5 +318,21 @@ impl Node {
 
     fn drop_stage(&mut self, stage: StageId) {
         self.run(Job::DropStage(stage));
+    }
+}
+
+/// ERROR is for what an operator must see to; a busy database is no such thing, and what is gone
+/// was taken away by somebody.
+fn log_failure(error: &StoreError, what: &str) {
+    match error {
+        StoreError::Full | StoreError::Failed(_) => tracing::error!(%error, "{what}"),
+        StoreError::Busy
+        | StoreError::NoSuchAccount
+        | StoreError::AddressTaken
+        | StoreError::NoSuchMailbox
+        | StoreError::MailboxExists
+        | StoreError::MailboxProtected
+        | StoreError::TooMany(_)
+        | StoreError::NoSuchUpload => tracing::warn!(%error, "{what}"),
     }
 }

@@ -89,6 +89,7 @@ impl Node {
                 lookup: Lookup::Recipient(asker),
                 address: address.clone(),
                 or_first_admin: false,
+                directory: self.directory.edition(),
             }),
         }
     }
@@ -160,6 +161,7 @@ impl Node {
                 }
                 if entry.is_claimed {
                     self.delivery.release(&entry.content);
+                    self.claim_if_wanted(now);
                 }
                 Reply::Refused(refusal_from(&error))
             }
@@ -198,7 +200,10 @@ fn decide_owned(identity: &Identity, address: &Address) -> Result<(), Refusal> {
 /// What a peer hears of the store's troubles.
 pub(super) fn refusal_from(error: &StoreError) -> Refusal {
     match error {
-        StoreError::Full => Refusal::storage_full(),
+        StoreError::Full => {
+            tracing::error!("the disk is full");
+            Refusal::storage_full()
+        }
         StoreError::Busy => Refusal::temporary_failure(),
         StoreError::NoSuchAccount
         | StoreError::AddressTaken

@@ -103,9 +103,12 @@ impl Node {
         }
         let (asker, piece) = piece.expect("the job's piece is the first");
         match (&staging.failure, piece.end) {
-            (Some(error), _) => {
+            (Some(error), end) => {
                 let error = error.clone();
                 self.refuse_piece(asker, &error);
+                if end.is_some() {
+                    return self.discard_upload(key.0, key.1);
+                }
             }
             (None, None) => self.take_piece(asker),
             (None, Some(end)) => {

@@ -46,6 +46,9 @@ pub(super) struct AccountQueue {
 #[derive(Debug, Default)]
 pub(super) struct SpoolQueue {
     waiting: VecDeque<(SpoolWrite, SpoolOrigin)>,
+    /// Ends of deliveries that could not be written, to be tried again later: until then their
+    /// entries are claimed. At most [`limits::DELIVERY_ACTIVE`]; a restart sees to the rest.
+    put_off: Vec<SpoolWrite>,
     is_running: bool,
     busy_tries: u32,
 }
@@ -79,6 +82,15 @@ impl Node {
             queue.is_running = false;
         }
         self.start_account_write(now, account);
+    }
+
+    /// Tries again what could not be written to the spool.
+    pub(super) fn retry_put_off(&mut self, now: Now) {
+        let put_off = std::mem::take(&mut self.spool_writes.put_off);
+        let writes = put_off.into_iter();
+        let writes = writes.map(|write| (write, SpoolOrigin::Nobody));
+        self.spool_writes.waiting.extend(writes);
+        self.start_spool_write(now);
     }
 
     pub(super) fn retry_spool(&mut self, now: Now) {
@@ -204,12 +216,19 @@ impl Node {
             (SpoolOrigin::Claim, _, Ok(SpoolWritten::Accepted(_) | SpoolWritten::Done))
             | (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, _, Ok(_)) => {}
             (SpoolOrigin::Claim, _, Err(error)) => {
-                tracing::error!(%error, "the spool can't be read");
+                super::log_failure(&error, "the spool can't be read");
                 self.handle_claimed(now, Vec::new());
             }
-            (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, _, Err(error)) => {
+            (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, write, Err(error)) => {
                 // A delivered message that stays in the spool is known by its id: no harm.
-                tracing::error!(%error, "the spool can't be written");
+                super::log_failure(&error, "the spool can't be written");
+                let put_off = &mut self.spool_writes.put_off;
+                if put_off.len() < limits::DELIVERY_ACTIVE {
+                    put_off.push(write);
+                }
+                if put_off.len() == 1 {
+                    self.set_timer(now.at + limits::HOLD, NodeTimer::RetryPutOff);
+                }
             }
         }
     }

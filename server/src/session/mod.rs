@@ -13,6 +13,8 @@
 //! 6. Drop the stream when [`Session::is_over`], and tell the node.
 
 mod machine;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
@@ -67,6 +69,8 @@ pub struct Session {
     input: BytesMut,
     requests: VecDeque<Request>,
     uploads: BTreeMap<UploadId, Scanner>,
+    /// Whether the machine knows that its peer will send no more.
+    end_is_told: bool,
     phase: Phase,
 }
 
@@ -101,6 +105,7 @@ impl Session {
             input: BytesMut::new(),
             requests: VecDeque::new(),
             uploads: BTreeMap::new(),
+            end_is_told: false,
             phase: Phase::Open,
         };
         if implicit_tls {
@@ -154,12 +159,12 @@ impl Session {
         }
     }
 
-    /// The peer will send no more.
+    /// The peer will send no more. The machine hears of it once it has consumed all that came
+    /// before.
     pub fn handle_end_of_stream(&mut self, now: Now) {
         match self.phase {
             Phase::Open => {
                 self.transport.handle_end_of_stream();
-                self.machine.handle_event(now, Event::PeerClosed);
                 self.pump(now);
             }
             Phase::Flushing { .. } => {
@@ -180,21 +185,23 @@ impl Session {
 
     /// Takes what the node says.
     pub fn handle_event(&mut self, now: Now, event: SessionEvent) {
-        if self.phase != Phase::Open {
-            return;
-        }
-        match event {
-            SessionEvent::Reply(id, reply) => self.machine.handle_reply(now, id, reply),
-            SessionEvent::Notice(notice) => {
+        match (event, self.phase) {
+            (SessionEvent::Abort, _) => self.phase = Phase::Over,
+            (_, Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Over) => {}
+            (SessionEvent::Reply(id, reply), Phase::Open) => {
+                self.machine.handle_reply(now, id, reply);
+            }
+            (SessionEvent::Notice(notice), Phase::Open) => {
                 self.machine.handle_event(now, Event::Notice(notice));
             }
-            SessionEvent::Shutdown { grace_until } => {
+            (SessionEvent::Shutdown { grace_until }, Phase::Open) => {
                 self.machine
                     .handle_event(now, Event::Shutdown { grace_until });
             }
-            SessionEvent::Abort => self.phase = Phase::Over,
         }
-        self.pump(now);
+        if self.phase == Phase::Open {
+            self.pump(now);
+        }
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
@@ -287,10 +294,6 @@ impl Session {
             self.machine.handle_event(now, Event::TlsEstablished(info));
         }
         self.pump(now);
-        if self.transport.has_ended() && self.phase == Phase::Open {
-            self.machine.handle_event(now, Event::PeerClosed);
-            self.pump(now);
-        }
     }
 
     /// Lets the machine consume what it will.
@@ -310,6 +313,16 @@ impl Session {
         if self.input.is_empty() {
             // An idle session holds no buffer.
             self.input = BytesMut::new();
+            self.tell_end(now);
+        }
+    }
+
+    /// What came before the end is consumed: now the machine hears of the end.
+    fn tell_end(&mut self, now: Now) {
+        if self.transport.has_ended() && !self.end_is_told && self.phase == Phase::Open {
+            self.end_is_told = true;
+            self.machine.handle_event(now, Event::PeerClosed);
+            self.carry_out(now);
         }
     }
 
