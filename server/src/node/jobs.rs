@@ -293,6 +293,8 @@ pub enum Done {
     },
     /// Of `DropStage`.
     StageDropped,
+    /// Of a job that somebody waits for: another process was writing, and the job is as it was.
+    Busy(Box<Job>),
     /// Of `LookAtPeers`.
     Peers {
         /// What they did.
@@ -312,6 +314,20 @@ impl Job {
         matches!(self, Self::Authenticate { .. })
     }
 
+    /// The session that waits for it; delivery and the node itself are none.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Authenticate { asker, .. }
+            | Self::Query { asker, .. }
+            | Self::Select { asker, .. }
+            | Self::FindAccount {
+                lookup: Lookup::Recipient(asker),
+                ..
+            } => Some(asker.session),
+            _ => None,
+        }
+    }
+
     /// Does the work.
     pub fn run(self, world: &World) -> Done {
         let store = &*world.store;
@@ -322,12 +338,21 @@ impl Job {
                 address,
                 password,
                 directory,
-            } => Done::Authenticated {
-                asker,
-                protocol,
-                outcome: authenticate(store, address.as_ref(), &password),
-                password,
-                directory,
+            } => match authenticate(store, address.as_ref(), &password) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::Authenticate {
+                    asker,
+                    protocol,
+                    address,
+                    password,
+                    directory,
+                })),
+                outcome => Done::Authenticated {
+                    asker,
+                    protocol,
+                    outcome,
+                    password,
+                    directory,
+                },
             },
             Self::CheckLogins(logins) => Done::LoginsChecked(ended_logins(store, logins)),
             Self::FindAccount {
@@ -335,23 +360,41 @@ impl Job {
                 address,
                 or_first_admin,
                 directory,
-            } => Done::AccountFound {
-                lookup,
-                outcome: match or_first_admin {
+            } => {
+                let outcome = match or_first_admin {
                     true => find_postmaster(store, &address),
                     false => find_account(store, &address),
-                },
-                address,
-                directory,
-            },
+                };
+                match outcome {
+                    Err(StoreError::Busy) => Done::Busy(Box::new(Self::FindAccount {
+                        lookup,
+                        address,
+                        or_first_admin,
+                        directory,
+                    })),
+                    outcome => Done::AccountFound {
+                        lookup,
+                        outcome,
+                        address,
+                        directory,
+                    },
+                }
+            }
             Self::Query {
                 asker,
                 account,
                 query,
-            } => {
-                let reply = query.answer(store, account);
-                Done::Answer { asker, reply }
-            }
+            } => match query.ask(store, account) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::Query {
+                    asker,
+                    account,
+                    query,
+                })),
+                outcome => Done::Answer {
+                    asker,
+                    reply: outcome.unwrap_or_else(|error| query.refuse(&error)),
+                },
+            },
             Self::Select {
                 asker,
                 account,
@@ -359,13 +402,23 @@ impl Job {
                 read_only,
                 known,
                 commits,
-            } => Done::Selected {
-                asker,
-                account,
-                outcome: load(store, account, &name, &known),
-                name,
-                read_only,
-                commits,
+            } => match load(store, account, &name, &known) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::Select {
+                    asker,
+                    account,
+                    name,
+                    read_only,
+                    known,
+                    commits,
+                })),
+                outcome => Done::Selected {
+                    asker,
+                    account,
+                    outcome,
+                    name,
+                    read_only,
+                    commits,
+                },
             },
             Self::Changes {
                 account,
@@ -437,37 +490,46 @@ impl Job {
 impl Done {
     /// As [`Job::is_hash`].
     pub(super) fn is_hash(&self) -> bool {
-        matches!(self, Self::Authenticated { .. })
+        match self {
+            Self::Busy(job) => job.is_hash(),
+            done => matches!(done, Self::Authenticated { .. }),
+        }
     }
 }
 
 impl Query {
-    fn answer(self, store: &dyn Store, account: AccountId) -> imap::Reply {
-        self.ask(store, account)
-            .unwrap_or_else(|error| imap::Reply::No(super::imap::no_from(&error)))
+    fn refuse(&self, error: &StoreError) -> imap::Reply {
+        imap::Reply::No(match self {
+            Self::AppendCheck(_) => super::imap::no_from_target(error),
+            Self::Mailboxes
+            | Self::Status(_)
+            | Self::Fetch { .. }
+            | Self::Read { .. }
+            | Self::Search { .. } => super::imap::no_from(error),
+        })
     }
 
-    fn ask(self, store: &dyn Store, account: AccountId) -> Result<imap::Reply, StoreError> {
+    fn ask(&self, store: &dyn Store, account: AccountId) -> Result<imap::Reply, StoreError> {
         match self {
             Self::Mailboxes => {
                 let mailboxes = store.mailboxes(account)?;
                 Ok(imap::Reply::Mailboxes(mailboxes.into()))
             }
             Self::Status(name) => {
-                let status = store.status(account, &MailboxRef::Name(name))?;
+                let status = store.status(account, &MailboxRef::Name(name.clone()))?;
                 Ok(imap::Reply::Status(status))
             }
-            Self::AppendCheck(name) => match store.status(account, &MailboxRef::Name(name)) {
-                Ok(_) => Ok(imap::Reply::Done),
-                Err(error) => Ok(imap::Reply::No(super::imap::no_from_target(&error))),
-            },
+            Self::AppendCheck(name) => {
+                store.status(account, &MailboxRef::Name(name.clone()))?;
+                Ok(imap::Reply::Done)
+            }
             Self::Fetch {
                 mailbox,
                 uids,
                 columns,
                 bytes_max,
             } => {
-                let found = store.messages(account, mailbox, &uids, columns, bytes_max)?;
+                let found = store.messages(account, *mailbox, uids, *columns, *bytes_max)?;
                 let (messages, answered) = found;
                 Ok(imap::Reply::Fetched { messages, answered })
             }
@@ -477,7 +539,7 @@ impl Query {
                 offset,
                 length,
             } => {
-                let bytes = store.read(account, mailbox, uid, offset, length)?;
+                let bytes = store.read(account, *mailbox, *uid, *offset, *length)?;
                 Ok(imap::Reply::Bytes(bytes))
             }
             Self::Search {
@@ -489,9 +551,9 @@ impl Query {
                 let place = search::Place {
                     store,
                     account,
-                    mailbox,
+                    mailbox: *mailbox,
                 };
-                let found = search::search(&place, &snapshot, &uids, &program)?;
+                let found = search::search(&place, snapshot, uids, program)?;
                 Ok(imap::Reply::Found(found))
             }
         }

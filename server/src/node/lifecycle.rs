@@ -212,6 +212,7 @@ impl Node {
                 outcome,
             } => self.handle_staged(now, (session, upload), stage, outcome),
             Done::StageDropped => {}
+            Done::Busy(job) => self.put_off(now, *job),
             Done::Peers {
                 outcome,
                 directory_version,

@@ -139,6 +139,8 @@ enum NodeTimer {
     RetryPutOff,
     /// When to ask again what changed in a mailbox whose database was busy.
     RetryRefresh(AccountId, MailboxId),
+    /// When to run the jobs again that found a database busy.
+    RetryJobs,
     /// When to look at what other processes did.
     Peers,
     /// When to look for spooled messages that nobody has claimed.
@@ -152,6 +154,8 @@ enum NodeTimer {
 struct JobQueues {
     waiting: VecDeque<Job>,
     running: usize,
+    /// Those that found a database busy.
+    busy: Vec<Job>,
     hashes_waiting: VecDeque<Job>,
     hashes_running: usize,
     hashes_running_max: usize,
@@ -168,6 +172,7 @@ impl Node {
             jobs: JobQueues {
                 waiting: VecDeque::new(),
                 running: 0,
+                busy: Vec::new(),
                 hashes_waiting: VecDeque::new(),
                 hashes_running: 0,
                 hashes_running_max: setup.hashes_running_max,
@@ -248,6 +253,7 @@ impl Node {
             match entry.remove() {
                 NodeTimer::RetryAccount(account) => self.retry_account(now, account),
                 NodeTimer::RetrySpool => self.retry_spool(now),
+                NodeTimer::RetryJobs => self.retry_jobs(),
                 NodeTimer::RetryPutOff => self.retry_put_off(now),
                 NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
                 NodeTimer::Peers => self.handle_peers_timer(now),
@@ -280,6 +286,23 @@ impl Node {
             self.jobs.waiting.push_back(job);
         }
         self.start_jobs();
+    }
+
+    /// Another process is writing: the job waits a moment.
+    fn put_off(&mut self, now: Now, job: Job) {
+        if self.jobs.busy.is_empty() {
+            self.set_timer(now.at + crate::limits::BUSY_RETRY, NodeTimer::RetryJobs);
+        }
+        self.jobs.busy.push(job);
+    }
+
+    fn retry_jobs(&mut self) {
+        for job in std::mem::take(&mut self.jobs.busy) {
+            let session = job.session();
+            if session.is_none_or(|session| self.sessions.contains_key(&session)) {
+                self.run(job);
+            }
+        }
     }
 
     fn start_jobs(&mut self) {
