@@ -71,9 +71,13 @@ impl Pipe {
         }
     }
 
-    /// Takes as much as there is room for.
+    /// Takes as much as there is room for, but not a little of much.
     pub(crate) fn write(&mut self, now: Instant, entropy: &mut Entropy, bytes: &[u8]) -> usize {
         let room = self.link.window_bytes.saturating_sub(self.held_bytes);
+        if room < bytes.len() && room < self.link.window_bytes / 4 {
+            // A little room is no room, or pieces get ever smaller (RFC 9293 §3.8.6.2.1).
+            return 0;
+        }
         let taken = &bytes[..room.min(bytes.len())];
         let mut rest = taken;
         while !rest.is_empty() {

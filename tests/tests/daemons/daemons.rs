@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     io::{ErrorKind, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 
 /// How long a daemon may take to start and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Listeners of a daemon.
+const LISTENERS: usize = 5;
 
 /// Time between two looks at whether it has.
 const LOOK: Duration = Duration::from_millis(10);
@@ -69,7 +73,7 @@ impl Daemons {
         }
         for (number, (config, ports)) in configs.into_iter().enumerate() {
             let log = daemons.folder.path().join(format!("log{number}"));
-            let process = serve(&daemons.program, &config, &log, ports);
+            let process = serve(&daemons.program, &config, &log);
             daemons.servers.push(Daemon {
                 config,
                 log,
@@ -165,7 +169,7 @@ impl Wire for Daemons {
     fn restart(&mut self, server: ServerIndex) {
         let daemon = &mut self.servers[server.0];
         wait_for_end(&mut daemon.process, &daemon.log);
-        daemon.process = serve(&self.program, &daemon.config, &daemon.log, daemon.ports);
+        daemon.process = serve(&self.program, &daemon.config, &daemon.log);
     }
 
     fn change_account(&mut self, change: AccountChange) {
@@ -227,14 +231,16 @@ fn find_program(name: &str) -> PathBuf {
     program
 }
 
-/// Starts a daemon and waits until it listens.
-fn serve(program: &Path, config: &Path, log: &Path, ports: [u16; 5]) -> Child {
+/// Starts a daemon and waits until it listens: its log says so. Trying to connect would take one
+/// of the places that a journey counts.
+fn serve(program: &Path, config: &Path, log: &Path) -> Child {
     let mut file = std::fs::OpenOptions::new();
     let file = file
         .create(true)
         .append(true)
         .open(log)
         .expect("the log can be written to");
+    let listened = times_listened(log);
     let mut process = Command::new(program)
         .arg("--config")
         .arg(config)
@@ -245,35 +251,44 @@ fn serve(program: &Path, config: &Path, log: &Path, ports: [u16; 5]) -> Child {
         .spawn()
         .expect("the program starts");
     let begin = Instant::now();
-    for port in ports {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        while !is_listening(address) {
-            let has_ended = process
-                .try_wait()
-                .expect("its state can be asked for")
-                .is_some();
-            if has_ended || begin.elapsed() > PATIENCE {
-                process.kill().ok();
-                let log = std::fs::read_to_string(log).unwrap_or_default();
-                panic!("the daemon does not listen on {port}:\n{log}");
-            }
-            thread::sleep(LOOK);
+    while times_listened(log) < listened + LISTENERS {
+        let state = process.try_wait().expect("its state can be asked for");
+        if state.is_some() || begin.elapsed() > PATIENCE {
+            process.kill().ok();
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            panic!("the daemon does not listen ({state:?}):\n{log}");
         }
+        thread::sleep(LOOK);
     }
     process
 }
 
-/// Whether somebody listens, found without connecting: a connection would count.
-fn is_listening(address: SocketAddr) -> bool {
-    TcpListener::bind(address).is_err()
+/// Listeners that a log tells of.
+fn times_listened(log: &Path) -> usize {
+    let log = std::fs::read_to_string(log).expect("the log can be read");
+    log.matches("listening for ").count()
 }
 
-/// Five ports that nobody has.
+/// Five ports that nobody has: of those that the system gives to no client's socket, and that are
+/// given to no other site of this program.
 fn free_ports() -> [u16; 5] {
-    let listeners: [TcpListener; 5] = std::array::from_fn(|_| {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports")
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    // Two runs at once begin at different places.
+    let begin = std::process::id().wrapping_mul(997);
+    let mut candidates = (0..COUNT).map(|_| {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        FIRST + begin.wrapping_add(tried) % COUNT
     });
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+    std::array::from_fn(|_| {
+        let mut free = candidates.by_ref().filter_map(|port| {
+            let port = u16::try_from(port).expect("it is at most 32,000");
+            let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+            is_free.then_some(port)
+        });
+        free.next().expect("there are free ports")
+    })
 }
 
 /// SIGTERM.
