@@ -231,17 +231,8 @@ impl Client {
     /// IMAP: opens a mailbox, and waits until it has so many messages.
     #[track_caller]
     pub fn select(&mut self, mailbox: &str, messages: u32) {
-        for _ in 0..100 {
-            self.send_line(&format!("select SELECT {mailbox}"));
-            let answer = self.expect_after_others("select *");
-            if !answer.starts_with("select NO [UNAVAILABLE]") {
-                let is_open = answer.starts_with("select OK [READ-WRITE]");
-                assert!(is_open, "it is not opened:\n{}", self.history());
-                break;
-            }
-            // Another process is just making the mailbox's database.
-            self.site.pass(Duration::from_millis(50));
-        }
+        self.send_line(&format!("select SELECT {mailbox}"));
+        self.expect_after_others("select OK [READ-WRITE] *");
         self.wait_for_messages(messages);
     }
 
