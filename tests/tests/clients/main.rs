@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use rmail_tests::daemon::{Daemon, Kind, PATIENCE, Port, Site};
+use rmail_tests::daemon::{Daemon, Kind, MailRoot, PATIENCE, Port};
 
 const ALICE: &str = "alice@example.com";
 const PASSWORD: &str = "correct horse battery staple";
@@ -47,7 +47,7 @@ clients! {
 
 /// A daemon with Alice on it; what goes wrong in it is a failure, too.
 fn run(kind: Kind, journey: fn(&Daemon)) {
-    let daemon = Site::new().start(kind);
+    let daemon = MailRoot::new().start(kind);
     daemon.add_user(ALICE, PASSWORD);
     journey(&daemon);
     daemon.finish();
@@ -97,8 +97,8 @@ fn succeed(command: &mut Command, input: &str) -> String {
 
 /// Writes a file into the daemon's folder.
 fn write_file(daemon: &Daemon, name: &str, content: &str) -> PathBuf {
-    let path = daemon.site().folder().join(name);
-    fs::write(&path, content).expect("the site's folder can be written");
+    let path = daemon.root().folder().join(name);
+    fs::write(&path, content).expect("the folder can be written");
     path
 }
 
