@@ -4,13 +4,14 @@ use std::{path::Path, process::Command};
 
 use rmail_tests::daemon::{Daemon, Port};
 
-use crate::{ALICE, PASSWORD, expect_subjects, is_installed, letter, succeed, url, write_file};
+use crate::{
+    ALICE, PASSWORD, expect_subjects, has_module, is_installed, letter, succeed, url, write_file,
+};
 
 pub(crate) fn python(daemon: &Daemon) {
     if !is_installed("python3") {
         return;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python.py");
     let ports = [
         Port::Smtp,
         Port::Submission,
@@ -18,11 +19,22 @@ pub(crate) fn python(daemon: &Daemon) {
         Port::Imap,
         Port::Imaps,
     ];
+    run_script(daemon, "python.py", &ports);
+}
+
+pub(crate) fn imapclient(daemon: &Daemon) {
+    if has_module("imapclient") {
+        run_script(daemon, "imapclient_reads.py", &[Port::Imap, Port::Imaps]);
+    }
+}
+
+fn run_script(daemon: &Daemon, name: &str, ports: &[Port]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let mut command = Command::new("python3");
     command
-        .arg(script)
+        .arg(script.join(name))
         .arg(daemon.root().certificate())
-        .args(ports.map(|port| daemon.port(port).to_string()))
+        .args(ports.iter().map(|&port| daemon.port(port).to_string()))
         .args([ALICE, PASSWORD]);
     succeed(&mut command, "");
 }
