@@ -1,8 +1,8 @@
 //! The daemons as processes: built, configured, started on free ports of this machine, watched,
 //! killed, and ended.
 //!
-//! A [`Site`] is a folder with one `mail_root`. Any number of [`Daemon`]s run on it, one after the
-//! other or at once; each has a configuration of its own beside the mail.
+//! A [`MailRoot`] is a folder for mail. Any number of [`Daemon`]s run on it, one after the other or
+//! at once; each has a configuration of its own beside the mail.
 
 use std::{
     env, fs,
@@ -21,7 +21,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lines::{Door, Lines};
+use crate::{
+    lines::{Door, Lines},
+    setup::{Setup, merge},
+};
 
 /// How long anything that a daemon is to do by itself may take. Generous: a slow machine that does
 /// other things as well is no failure.
@@ -136,18 +139,18 @@ impl Port {
 
 /// A folder with a `mail_root`, which is removed when the last daemon on it and this are dropped.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct MailRoot {
     folder: Arc<TempDir>,
     configs_made: Arc<AtomicU32>,
 }
 
-impl Default for Site {
+impl Default for MailRoot {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Site {
+impl MailRoot {
     /// An empty one.
     pub fn new() -> Self {
         let folder = TempDir::with_prefix("rmail-test-").expect("a folder can be made");
@@ -168,7 +171,7 @@ impl Site {
         self.folder().join("mail/tls/cert.pem")
     }
 
-    /// A daemon for `example.com` with the defaults, but no bounds that a test's load would reach.
+    /// A daemon for `example.com`, on loopback, with defaults elsewhere.
     pub fn start(&self, kind: Kind) -> Daemon {
         self.start_with(kind, &json!({}))
     }
@@ -176,23 +179,16 @@ impl Site {
     /// As [`start`](Self::start), with these keys changed.
     pub fn start_with(&self, kind: Kind, changes: &Value) -> Daemon {
         let number = self.configs_made.fetch_add(1, Ordering::Relaxed);
-        let mut config = json!({
-            "hostname": "mail.example.com",
-            "mail_root": "./mail",
-            "domains": ["example.com"],
-            "smtp": {
-                "host": "127.0.0.1",
-                "max_messages_per_connection": 100_000,
-            },
-            "imap": { "host": "127.0.0.1" },
-            "exchange_api": { "host": "127.0.0.1", "port": 0, "secure_port": 0 },
-            "rate_limit": { "enabled": false },
-        });
-        merge(&mut config, changes);
+        let setup = Setup {
+            config: changes.clone(),
+            ..Setup::default()
+        };
+        // The ports are chosen at each start.
+        let config = setup.config_json(Path::new("./mail"), [0; 5]);
         let mut daemon = Daemon {
             kind,
             config_path: self.folder().join(format!("config-{number}.json")),
-            site: self.clone(),
+            root: self.clone(),
             config,
             child: None,
             log: Arc::default(),
@@ -206,7 +202,7 @@ impl Site {
 #[derive(Debug)]
 pub struct Daemon {
     kind: Kind,
-    site: Site,
+    root: MailRoot,
     config: Value,
     config_path: PathBuf,
     child: Option<Child>,
@@ -220,8 +216,8 @@ impl Daemon {
     }
 
     /// Where it runs.
-    pub fn site(&self) -> &Site {
-        &self.site
+    pub fn root(&self) -> &MailRoot {
+        &self.root
     }
 
     /// Its configuration file.
@@ -246,7 +242,7 @@ impl Daemon {
     pub fn door(&self, port: Port) -> Door {
         match port {
             Port::Smtp | Port::Submission | Port::Imap => Door::clear(self.address(port)),
-            Port::Smtps | Port::Imaps => Door::tls(self.address(port), &self.site.certificate()),
+            Port::Smtps | Port::Imaps => Door::tls(self.address(port), &self.root.certificate()),
         }
     }
 
@@ -416,7 +412,7 @@ impl Daemon {
 
     fn write_config(&self) {
         let text = serde_json::to_string_pretty(&self.config).expect("it is JSON");
-        fs::write(&self.config_path, text).expect("the site's folder can be written");
+        fs::write(&self.config_path, text).expect("the folder can be written");
     }
 }
 
@@ -492,16 +488,4 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no port is free");
-}
-
-/// Objects key by key, everything else as a whole.
-fn merge(into: &mut Value, changes: &Value) {
-    match (into, changes) {
-        (Value::Object(into), Value::Object(changes)) => {
-            for (key, value) in changes {
-                merge(into.entry(key.as_str()).or_insert(Value::Null), value);
-            }
-        }
-        (into, changes) => *into = changes.clone(),
-    }
 }

@@ -1,4 +1,5 @@
-//! The simulator of rmail, and the journeys that it shares with the daemons.
+//! The simulator of rmail, the journeys that it shares with the daemons, and the daemons as
+//! processes.
 //!
 //! - [`Host`] is the third runtime: nodes, sessions and clients in one thread on virtual time.
 //! - A [`Journey`] is what people do with a mail server, told by clients that type and read.

@@ -92,7 +92,7 @@ impl Setup {
 }
 
 /// Puts the keys of `changes` over those of `value`.
-fn merge(value: &mut Value, changes: &Value) {
+pub(crate) fn merge(value: &mut Value, changes: &Value) {
     match (value, changes) {
         (Value::Object(members), Value::Object(changes)) => {
             for (key, change) in changes {

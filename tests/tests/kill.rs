@@ -9,9 +9,10 @@ use std::{
 };
 
 use rmail_tests::{
-    daemon::{Daemon, Kind, PATIENCE, Port, Site},
+    daemon::{Daemon, Kind, MailRoot, PATIENCE, Port},
     lines::Door,
 };
+use serde_json::json;
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -74,8 +75,11 @@ fn async_std_keeps_each_acknowledged_append_once_through_kills() {
 }
 
 fn keeps_through_kills(kind: Kind, port: Port, client: Client) {
-    let site = Site::new();
-    let mut daemon = site.start(kind);
+    let root = MailRoot::new();
+    let mut daemon = root.start_with(
+        kind,
+        &json!({ "smtp": { "max_messages_per_connection": 100_000 } }),
+    );
     for account in ACCOUNTS {
         daemon.add_user(account, PASSWORD);
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rmail_tests::{
-    daemon::{Daemon, Kind, PATIENCE, Port, Site},
+    daemon::{Daemon, Kind, MailRoot, PATIENCE, Port},
     lines::Lines,
 };
 use serde_json::json;
@@ -43,10 +43,10 @@ promises! {
 }
 
 fn mail_that_the_other_daemon_takes_is_seen_in_idle(kind: Kind) {
-    let site = Site::new();
-    let reading = site.start(kind);
+    let root = MailRoot::new();
+    let reading = root.start(kind);
     reading.add_user(ALICE, PASSWORD);
-    let taking = site.start(kind.other());
+    let taking = root.start(kind.other());
     let mut reader = reading.imap(ALICE, PASSWORD);
     expect_ok(&mut reader, "SELECT INBOX");
     let tag = reader.begin("IDLE").expect("the connection lasts");
@@ -61,10 +61,10 @@ fn mail_that_the_other_daemon_takes_is_seen_in_idle(kind: Kind) {
 }
 
 fn changes_made_through_the_other_daemon_are_seen(kind: Kind) {
-    let site = Site::new();
-    let one = site.start(kind);
+    let root = MailRoot::new();
+    let one = root.start(kind);
     one.add_user(ALICE, PASSWORD);
-    let other = site.start(kind.other());
+    let other = root.start(kind.other());
     let mut reader = one.imap(ALICE, PASSWORD);
     let mut writer = other.imap(ALICE, PASSWORD);
     append(&mut writer, "first");
@@ -93,10 +93,10 @@ fn changes_made_through_the_other_daemon_are_seen(kind: Kind) {
 }
 
 fn mail_of_a_killed_process_is_delivered_by_the_other(kind: Kind) {
-    let site = Site::new();
-    let surviving = site.start(kind);
+    let root = MailRoot::new();
+    let surviving = root.start(kind);
     surviving.add_user(ALICE, PASSWORD);
-    let mut dying = site.start(kind.other());
+    let mut dying = root.start(kind.other());
     let subjects = ["one", "two", "three", "four", "five"];
     deliver(&dying, &subjects);
     dying.kill();
@@ -107,8 +107,8 @@ fn mail_of_a_killed_process_is_delivered_by_the_other(kind: Kind) {
 }
 
 fn faulty_configuration_changes_nothing_on_hangup(kind: Kind) {
-    let site = Site::new();
-    let mut daemon = site.start(kind);
+    let root = MailRoot::new();
+    let mut daemon = root.start(kind);
     daemon.add_user(ALICE, PASSWORD);
     daemon.change_config(&json!({
         "domains": ["example.com", "example.org"],
@@ -131,8 +131,8 @@ fn faulty_configuration_changes_nothing_on_hangup(kind: Kind) {
 }
 
 fn changed_limits_hold_after_hangup(kind: Kind) {
-    let site = Site::new();
-    let mut daemon = site.start(kind);
+    let root = MailRoot::new();
+    let mut daemon = root.start(kind);
     let users = [ALICE, "bob@example.com", "carol@example.com"];
     for user in users {
         daemon.add_user(user, PASSWORD);
@@ -154,8 +154,8 @@ fn changed_limits_hold_after_hangup(kind: Kind) {
 }
 
 fn new_domain_is_hosted_after_hangup(kind: Kind) {
-    let site = Site::new();
-    let mut daemon = site.start(kind);
+    let root = MailRoot::new();
+    let mut daemon = root.start(kind);
     daemon.change_config(&json!({ "domains": ["example.com", "example.org"] }));
     daemon.add_user("olga@example.org", PASSWORD);
     let mut client = mail_transaction(&daemon);
@@ -167,8 +167,8 @@ fn new_domain_is_hosted_after_hangup(kind: Kind) {
 }
 
 fn terminated_daemon_finishes_what_runs(kind: Kind) {
-    let site = Site::new();
-    let mut daemon = site.start(kind);
+    let root = MailRoot::new();
+    let mut daemon = root.start(kind);
     daemon.add_user(ALICE, PASSWORD);
     let mut sender = mail_transaction(&daemon);
     assert_eq!(reply_to(&mut sender, "RCPT TO:<alice@example.com>"), 250);
@@ -200,8 +200,8 @@ fn terminated_daemon_finishes_what_runs(kind: Kind) {
 
 fn new_password_holds_at_once_and_the_old_one_no_more(kind: Kind) {
     const NEW: &str = "tr0ub4dor and three";
-    let site = Site::new();
-    let daemon = site.start(kind);
+    let root = MailRoot::new();
+    let daemon = root.start(kind);
     daemon.add_user(ALICE, PASSWORD);
     // From now on it is remembered.
     drop(daemon.imap(ALICE, PASSWORD));
@@ -215,8 +215,8 @@ fn new_password_holds_at_once_and_the_old_one_no_more(kind: Kind) {
 }
 
 fn deleted_account_takes_no_mail_and_no_login(kind: Kind) {
-    let site = Site::new();
-    let daemon = site.start(kind);
+    let root = MailRoot::new();
+    let daemon = root.start(kind);
     daemon.add_user(ALICE, PASSWORD);
     drop(daemon.imap(ALICE, PASSWORD));
     let deleted = daemon.command(&["user", "delete", ALICE, "--yes"], "");
@@ -232,18 +232,19 @@ fn deleted_account_takes_no_mail_and_no_login(kind: Kind) {
 }
 
 fn occupied_port_ends_the_start_with_cause_and_remedy(kind: Kind) {
-    let site = Site::new();
+    let root = MailRoot::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("some port is free");
     let taken = taken.local_addr().map(|address| (address, taken));
     let (address, _listener) = taken.expect("it is bound");
+    let port = address.port();
     let config = json!({
         "mail_root": "./mail",
-        "smtp": { "host": "127.0.0.1", "port": address.port(), "submission_port": 0, "smtps_port": 0 },
+        "smtp": { "host": "127.0.0.1", "port": port, "submission_port": 0, "smtps_port": 0 },
         "imap": { "host": "127.0.0.1", "port": 0, "imaps_port": 0 },
         "exchange_api": { "port": 0, "secure_port": 0 },
     });
-    let config_path = site.folder().join("config.json");
-    fs::write(&config_path, config.to_string()).expect("the site's folder can be written");
+    let config_path = root.folder().join("config.json");
+    fs::write(&config_path, config.to_string()).expect("the folder can be written");
     let output = Command::new(kind.path())
         .arg("--config")
         .arg(config_path)

@@ -4,13 +4,14 @@ use std::{path::Path, process::Command};
 
 use rmail_tests::daemon::{Daemon, Port};
 
-use crate::{ALICE, PASSWORD, expect_subjects, is_installed, letter, succeed, url, write_file};
+use crate::{
+    ALICE, PASSWORD, expect_subjects, has_module, is_installed, letter, succeed, url, write_file,
+};
 
 pub(crate) fn python(daemon: &Daemon) {
     if !is_installed("python3") {
         return;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python.py");
     let ports = [
         Port::Smtp,
         Port::Submission,
@@ -18,11 +19,22 @@ pub(crate) fn python(daemon: &Daemon) {
         Port::Imap,
         Port::Imaps,
     ];
+    run_script(daemon, "python.py", &ports);
+}
+
+pub(crate) fn imapclient(daemon: &Daemon) {
+    if has_module("imapclient") {
+        run_script(daemon, "imapclient_reads.py", &[Port::Imap, Port::Imaps]);
+    }
+}
+
+fn run_script(daemon: &Daemon, name: &str, ports: &[Port]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let mut command = Command::new("python3");
     command
-        .arg(script)
-        .arg(daemon.site().certificate())
-        .args(ports.map(|port| daemon.port(port).to_string()))
+        .arg(script.join(name))
+        .arg(daemon.root().certificate())
+        .args(ports.iter().map(|&port| daemon.port(port).to_string()))
         .args([ALICE, PASSWORD]);
     succeed(&mut command, "");
 }
@@ -33,7 +45,7 @@ fn curl(daemon: &Daemon) -> Command {
     command
         .args(["--disable", "--silent", "--show-error", "--max-time", "30"])
         .arg("--cacert")
-        .arg(daemon.site().certificate());
+        .arg(daemon.root().certificate());
     command
 }
 
@@ -136,7 +148,7 @@ pub(crate) fn neomutt(daemon: &Daemon) {
     let neomutt = |arguments: &str, input: &str| {
         let mut command = Command::new("script");
         command
-            .env("HOME", daemon.site().folder())
+            .env("HOME", daemon.root().folder())
             .env("TERM", "xterm")
             .args(["--quiet", "--return", "--command"])
             .arg(format!("exec neomutt -n -F {settings} {arguments}"))
@@ -148,7 +160,7 @@ pub(crate) fn neomutt(daemon: &Daemon) {
     neomutt(&format!("-s muttered -- {ALICE} < {text}"), "");
     expect_subjects(daemon, "INBOX", &["muttered"]);
 
-    let saved = daemon.site().folder().join("saved");
+    let saved = daemon.root().folder().join("saved");
     let keys = format!(
         "push <copy-message><kill-line>{}<enter><flag-message><sync-mailbox><quit>",
         saved.display()
@@ -166,7 +178,7 @@ pub(crate) fn neomutt(daemon: &Daemon) {
 fn neomutt_settings(daemon: &Daemon) -> String {
     let submission = daemon.port(Port::Submission);
     let imaps = daemon.port(Port::Imaps);
-    let certificate = daemon.site().certificate();
+    let certificate = daemon.root().certificate();
     let certificate = certificate.display();
     format!(
         "set from = '{ALICE}'\n\

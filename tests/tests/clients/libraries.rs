@@ -24,7 +24,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerNam
 use crate::{ALICE, PASSWORD, expect_subjects, letter};
 
 pub(crate) fn lettre_sends(daemon: &Daemon) {
-    let pem = std::fs::read(daemon.site().certificate()).expect("the daemon made it");
+    let pem = std::fs::read(daemon.root().certificate()).expect("the daemon made it");
     let tls = TlsParameters::builder("127.0.0.1".to_owned())
         .add_root_certificate(Certificate::from_pem(&pem).expect("it is well formed"))
         .build()
@@ -146,11 +146,11 @@ async fn connect(daemon: &Daemon, port: Port) -> TcpStream {
 }
 
 async fn encrypt(daemon: &Daemon, stream: TcpStream) -> TlsStream<TcpStream> {
-    let config = client_config(&daemon.site().certificate());
+    let config = client_config(&daemon.root().certificate());
     let name = ServerName::from(daemon.address(Port::Imap).ip());
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await;
-    stream.expect("the daemon has the certificate of its site")
+    stream.expect("the daemon has the certificate of its mail_root")
 }
 
 async fn tls_client(daemon: &Daemon) -> Client<TlsStream<TcpStream>> {

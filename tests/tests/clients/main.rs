@@ -9,14 +9,14 @@ mod mbsync;
 
 use std::{
     env, fs,
-    io::{ErrorKind, Write as _},
+    io::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::Instant,
 };
 
-use rmail_tests::daemon::{Daemon, Kind, PATIENCE, Port, Site};
+use rmail_tests::daemon::{Daemon, Kind, MailRoot, PATIENCE, Port};
 
 const ALICE: &str = "alice@example.com";
 const PASSWORD: &str = "correct horse battery staple";
@@ -38,6 +38,7 @@ clients! {
     async_imap_reads_after_starttls_and_over_tls: crate::libraries::async_imap_reads,
     async_imap_idles_until_mail_comes: crate::libraries::async_imap_idles,
     python_sends_and_reads: crate::commands::python,
+    imapclient_reads_after_starttls_and_over_tls: crate::commands::imapclient,
     curl_sends_in_cleartext_after_starttls_and_over_tls: crate::commands::curl_sends,
     curl_reads_after_starttls_and_over_tls: crate::commands::curl_reads,
     swaks_sends_on_all_three_ports: crate::commands::swaks,
@@ -47,7 +48,7 @@ clients! {
 
 /// A daemon with Alice on it; what goes wrong in it is a failure, too.
 fn run(kind: Kind, journey: fn(&Daemon)) {
-    let daemon = Site::new().start(kind);
+    let daemon = MailRoot::new().start(kind);
     daemon.add_user(ALICE, PASSWORD);
     journey(&daemon);
     daemon.finish();
@@ -55,21 +56,26 @@ fn run(kind: Kind, journey: fn(&Daemon)) {
 
 /// Whether there is this program.
 fn is_installed(program: &str) -> bool {
-    let started = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
-    match started {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let is_required = env::var_os("RMAIL_CLIENTS").is_some_and(|value| value == "required");
-            assert!(!is_required, "{program} is not installed");
-            // Past what the harness captures of a test that passes.
-            let _ = writeln!(std::io::stderr(), "left out: {program} is not installed");
-            false
-        }
-        Err(error) => panic!("{program} can't be started: {error}"),
-        Ok(_) => true,
+    is_there(program, Command::new(program).arg("--version"))
+}
+
+/// Whether `python3` has this library.
+fn has_module(name: &str) -> bool {
+    let import = format!("import {name}");
+    is_there(name, Command::new("python3").args(["-c", &import]))
+}
+
+/// Whether this command succeeds; where all clients are required, it must.
+fn is_there(client: &str, command: &mut Command) -> bool {
+    let output = command.stdin(Stdio::null()).output();
+    let is_there = output.is_ok_and(|output| output.status.success());
+    if !is_there {
+        let is_required = env::var_os("RMAIL_CLIENTS").is_some_and(|value| value == "required");
+        assert!(!is_required, "{client} is not installed");
+        // Past what the harness captures of a test that passes.
+        let _ = writeln!(std::io::stderr(), "left out: {client} is not installed");
     }
+    is_there
 }
 
 /// Runs a program to its end, which must be a good one; what it said.
@@ -97,8 +103,8 @@ fn succeed(command: &mut Command, input: &str) -> String {
 
 /// Writes a file into the daemon's folder.
 fn write_file(daemon: &Daemon, name: &str, content: &str) -> PathBuf {
-    let path = daemon.site().folder().join(name);
-    fs::write(&path, content).expect("the site's folder can be written");
+    let path = daemon.root().folder().join(name);
+    fs::write(&path, content).expect("the folder can be written");
     path
 }
 

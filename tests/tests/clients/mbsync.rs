@@ -13,13 +13,13 @@ pub(crate) fn syncs(daemon: &Daemon) {
     if !is_installed("mbsync") {
         return;
     }
-    let maildir = daemon.site().folder().join("maildir");
-    fs::create_dir(&maildir).expect("the site's folder can be written");
+    let maildir = daemon.root().folder().join("maildir");
+    fs::create_dir(&maildir).expect("the folder can be written");
     let config = configuration(daemon, &maildir);
     let config = write_file(daemon, "mbsyncrc", &config);
     let sync = || {
         let mut command = Command::new("mbsync");
-        command.env("HOME", daemon.site().folder());
+        command.env("HOME", daemon.root().folder());
         succeed(command.arg("--config").arg(&config).arg("alice"), "");
     };
     let mut client = daemon.imap(ALICE, PASSWORD);
@@ -81,7 +81,7 @@ type State = BTreeMap<String, BTreeMap<String, String>>;
 
 fn configuration(daemon: &Daemon, maildir: &Path) -> String {
     let port = daemon.port(Port::Imaps);
-    let certificate = daemon.site().certificate();
+    let certificate = daemon.root().certificate();
     let (certificate, maildir) = (certificate.display(), maildir.display());
     format!(
         "IMAPAccount alice\n\

@@ -1,16 +1,13 @@
 //! Every journey on both daemons, over loopback sockets.
-//!
-//! The programs are those of the workspace's build: `cargo test --workspace` makes them, or
-//! `cargo build -p rmail-runtime-tokio -p rmail-runtime-async-std`.
 
 mod daemons;
 
 use daemons::Daemons;
-use rmail_tests::{Journey, Site, journeys};
+use rmail_tests::{Journey, Site, daemon::Kind, journeys};
 
-fn travel(program: &'static str, journey: fn() -> Journey) {
+fn travel(kind: Kind, journey: fn() -> Journey) {
     let Journey { setup, run } = journey();
-    run(&Site::new(Daemons::start(program, &setup)));
+    run(&Site::new(Daemons::start(kind, &setup)));
 }
 
 macro_rules! daemon_tests {
@@ -19,7 +16,7 @@ macro_rules! daemon_tests {
             $(
                 #[test]
                 fn $journey() {
-                    super::travel("rmail", super::journeys::$journey);
+                    super::travel(super::Kind::Tokio, super::journeys::$journey);
                 }
             )*
         }
@@ -28,7 +25,7 @@ macro_rules! daemon_tests {
             $(
                 #[test]
                 fn $journey() {
-                    super::travel("rmail-async-std", super::journeys::$journey);
+                    super::travel(super::Kind::AsyncStd, super::journeys::$journey);
                 }
             )*
         }
