@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::exit,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,6 +24,9 @@ use rmail_server::{
 };
 
 use crate::{LogFilter, clock::Clock, level_filter};
+
+/// Exit code of a process in which a job panicked.
+const JOB_PANICKED: i32 = 101;
 
 /// What all tasks share.
 pub(crate) struct Hub {
@@ -188,7 +193,11 @@ impl Hub {
     fn run(self: &Arc<Self>, job: Job) {
         let hub = Arc::clone(self);
         task::spawn_blocking(move || {
-            let done = job.run(&hub.world);
+            let Ok(done) = catch_unwind(AssertUnwindSafe(|| job.run(&hub.world))) else {
+                // Nobody knows what is left undone: only a new start can put that right.
+                eprintln!("CRITICAL a job panicked; see above");
+                exit(JOB_PANICKED);
+            };
             hub.with_node(|node, now| node.handle_job_done(now, done));
         });
     }

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use rmail_proto::{Now, imap, smtp};
 
 use super::{Node, SessionEntry};
-use crate::session::{Machine, Session, SessionId};
+use crate::{
+    config::Config,
+    session::{Machine, Session, SessionId},
+};
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -109,21 +112,7 @@ impl ListenerSpec {
 impl Node {
     /// The listeners that the configuration asks for.
     pub fn listeners(&self) -> Vec<ListenerSpec> {
-        let (smtp, imap) = (&self.config.smtp, &self.config.imap);
-        let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
-            port.map(|port| ListenerSpec {
-                kind,
-                address: SocketAddr::new(host, port.get()),
-            })
-        };
-        let specs = [
-            spec(ListenerKind::Smtp, smtp.host, smtp.port),
-            spec(ListenerKind::Submission, smtp.host, smtp.submission_port),
-            spec(ListenerKind::Smtps, smtp.host, smtp.smtps_port),
-            spec(ListenerKind::Imap, imap.host, imap.port),
-            spec(ListenerKind::Imaps, imap.host, imap.imaps_port),
-        ];
-        specs.into_iter().flatten().collect()
+        listeners(&self.config)
     }
 
     /// Somebody has connected.
@@ -216,4 +205,23 @@ fn refusal(kind: ListenerKind, hostname: &str) -> Bytes {
         let reply = format!("421 4.7.0 {hostname} Too many connections, try again later\r\n");
         Bytes::from(reply)
     }
+}
+
+/// The listeners that a configuration asks for.
+pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
+    let (smtp, imap) = (&config.smtp, &config.imap);
+    let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
+        port.map(|port| ListenerSpec {
+            kind,
+            address: SocketAddr::new(host, port.get()),
+        })
+    };
+    let specs = [
+        spec(ListenerKind::Smtp, smtp.host, smtp.port),
+        spec(ListenerKind::Submission, smtp.host, smtp.submission_port),
+        spec(ListenerKind::Smtps, smtp.host, smtp.smtps_port),
+        spec(ListenerKind::Imap, imap.host, imap.port),
+        spec(ListenerKind::Imaps, imap.host, imap.imaps_port),
+    ];
+    specs.into_iter().flatten().collect()
 }

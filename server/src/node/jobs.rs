@@ -1,6 +1,10 @@
 //! Work that may block, as data: what it needs, what it brings back, and for whom.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -324,7 +328,19 @@ impl Job {
                 lookup: Lookup::Recipient(asker),
                 ..
             } => Some(asker.session),
-            _ => None,
+            Self::FindAccount {
+                lookup: Lookup::Delivery(..),
+                ..
+            }
+            | Self::CheckLogins(_)
+            | Self::Changes { .. }
+            | Self::WriteAccount { .. }
+            | Self::WriteSpool { .. }
+            | Self::Stage { .. }
+            | Self::DropStage(_)
+            | Self::LookAtPeers
+            | Self::SpoolDue
+            | Self::Reload => None,
         }
     }
 
@@ -384,7 +400,7 @@ impl Job {
                 asker,
                 account,
                 query,
-            } => match query.ask(store, account) {
+            } => match contain(|| query.ask(store, account)) {
                 Err(StoreError::Busy) => Done::Busy(Box::new(Self::Query {
                     asker,
                     account,
@@ -558,6 +574,15 @@ impl Query {
             }
         }
     }
+}
+
+/// Queries decode what strangers wrote, with the help of others' code: a panic in it costs the
+/// one command that asked, and not the server.
+fn contain<T>(ask: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+        let bug = "a query panicked; please report what stands before this line";
+        Err(StoreError::Failed(bug.to_owned()))
+    })
 }
 
 fn authenticate(

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use rmail_proto::{AccountId, Instant, Now};
 use rmail_store::{PeerNews, StoreError};
 
-use super::{Done, Job, Node, NodeAction, NodeTimer, directory::Lookup};
+use super::{Done, Job, Node, NodeAction, NodeTimer, admission, directory::Lookup};
 use crate::{
     config::Config,
     limits,
@@ -274,6 +274,11 @@ impl Node {
         match outcome {
             Ok(config) => {
                 tracing::info!("configuration read again");
+                if !is_same_start(&self.config, &config) {
+                    tracing::warn!(
+                        "addresses, ports, mail_root and tls change with a restart only"
+                    );
+                }
                 self.actions
                     .push_back(NodeAction::SetLogLevel(config.log_level));
                 self.directory.forget();
@@ -284,4 +289,10 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether two configurations open the same listeners, over the same mail and certificate.
+fn is_same_start(before: &Config, after: &Config) -> bool {
+    admission::listeners(before) == admission::listeners(after)
+        && (&before.mail_root, &before.tls) == (&after.mail_root, &after.tls)
 }
