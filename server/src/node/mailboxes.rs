@@ -21,7 +21,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct OpenMailboxes {
     open: BTreeMap<(AccountId, MailboxId), OpenMailbox>,
-    /// Account writes that are done, to notice those that a loading mailbox may have missed.
+    /// Account writes that are done, here or by others, to notice those that a loading mailbox may
+    /// have missed.
     commits: u64,
     /// Grows with each use, to find what was used least.
     uses: u64,
@@ -215,7 +216,10 @@ impl Node {
     }
 
     /// Asks the store what changed in the open mailboxes, of one account or of all.
+    ///
+    /// A mailbox that is just being loaded may miss the change, so this counts as a commit.
     pub(super) fn refresh_all(&mut self, account: Option<AccountId>) {
+        self.mailboxes.commits += 1;
         let open = self.mailboxes.open.keys();
         let open = open.filter(|(owner, _)| account.is_none_or(|account| account == *owner));
         let open: Vec<(AccountId, MailboxId)> = open.copied().collect();
