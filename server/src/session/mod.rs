@@ -17,7 +17,10 @@ mod machine;
 mod tests;
 mod transport;
 
-use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rmail_proto::{
@@ -378,9 +381,4 @@ impl Session {
         let scanner = self.uploads.remove(&upload).expect("it was just used");
         Some(Arc::new(scanner.finish()))
     }
-}
-
-/// How long after the start of a flush or linger it ends; for tests of the bounds.
-pub const fn ending_bound() -> Duration {
-    limits::FLUSH.saturating_add(limits::LINGER)
 }
