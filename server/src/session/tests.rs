@@ -1,5 +1,7 @@
 //! What a session promises beyond what its machine does.
 
+use std::time::Duration;
+
 use rmail_proto::{Domain, UnixTime, smtp};
 use tempfile::TempDir;
 
