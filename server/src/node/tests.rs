@@ -24,8 +24,11 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with(r#"{"domains": ["mail.example"], "hostname": "mail.example"}"#)
+    }
+
+    fn with(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        let text = r#"{"domains": ["mail.example"], "hostname": "mail.example"}"#;
         let (config, _warnings) = Config::load(text, folder.path()).unwrap();
         let unix = UnixTime(1_800_000_000);
         let tls = ServerTls::load_or_create(&config, unix).unwrap();
@@ -59,10 +62,14 @@ impl Site {
 
     /// Makes the account `ann@mail.example`.
     fn make_account(&mut self) -> AccountId {
+        self.make_account_of("ann")
+    }
+
+    fn make_account_of(&mut self, local_part: &str) -> AccountId {
         let credential = Credential::new(&password(), random::bytes()).to_string();
         self.write_directory(DirectoryWrite::CreateAccount(NewAccount {
-            address: Address::parse("ann@mail.example").unwrap(),
-            guid: 1,
+            address: Address::parse(&format!("{local_part}@mail.example")).unwrap(),
+            guid: random::guid(),
             credential,
             is_admin: false,
         }))
@@ -400,4 +407,46 @@ fn stopping_does_not_wait_for_looks_at_other_processes() {
     site.finish(done);
     assert!(site.jobs.is_empty());
     assert_eq!(site.node.stopping, Some(lifecycle::Stopping::Stopped));
+}
+
+#[test]
+fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
+    let mut site = Site::with(
+        r#"{"domains": ["mail.example"], "hostname": "mail.example", "delivery": {"workers": 2}}"#,
+    );
+    let names = ["ann", "bob", "cat", "dan", "eve"];
+    let recipients = names.map(|name| {
+        site.make_account_of(name);
+        let address = Address::parse(&format!("{name}@mail.example")).unwrap();
+        let path = rmail_proto::ForwardPath::Address(address);
+        smtp::Recipient { path }
+    });
+    let session = site.connect(ListenerKind::Smtp);
+    let envelope = smtp::Envelope {
+        id: "envelope".to_owned(),
+        reverse_path: rmail_proto::ReversePath::Null,
+        recipients: recipients.to_vec(),
+        identity: None,
+        header_from: Vec::new(),
+        smtputf8: false,
+        eight_bit_mime: false,
+    };
+    let message = smtp::Call::Message {
+        upload: UploadId(1),
+        data: Bytes::from_static(b"Subject: all\r\n\r\n"),
+        envelope: Box::new(envelope),
+    };
+    let summary = Some(Arc::new(Summary::default()));
+    site.ask(session, Call::Smtp(message, summary));
+
+    let (mut at_once_max, mut written) = (0, 0);
+    while let Some(job) = site.jobs.pop_front() {
+        let is_write = |job: &Job| matches!(job, Job::WriteAccount { .. });
+        let waiting = site.jobs.iter().filter(|job| is_write(job)).count();
+        at_once_max = at_once_max.max(waiting + usize::from(is_write(&job)));
+        written += usize::from(is_write(&job));
+        let done = job.run(&site.world);
+        site.finish(done);
+    }
+    assert_eq!((at_once_max, written), (2, names.len()));
 }
