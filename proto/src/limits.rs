@@ -152,7 +152,7 @@ pub const LIST_MAILBOXES_AT_ONCE: usize = 16;
 pub const SEARCH_MESSAGES: usize = 1000;
 
 /// Messages of one APPEND (RFC 3502).
-pub const APPEND_MESSAGES: usize = 64;
+pub const APPEND_MESSAGES: usize = 256;
 
 /// Send credit without which FETCH does not ask for contents.
 pub const FETCH_CREDIT_BYTES: usize = SEND_CREDIT_BYTES / 2;

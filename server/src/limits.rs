@@ -122,3 +122,7 @@ pub const SEARCH_PART_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a SEARCH decodes of one header field; what is beyond is found as it is written only.
 pub const SEARCH_FIELD_BYTES: usize = 8 * 1024;
+
+/// Bytes of one session's small messages that wait in memory for the rest of an APPEND; further
+/// ones wait in files.
+pub const UPLOAD_BYTES_IN_MEMORY: usize = 1024 * 1024;

@@ -450,3 +450,23 @@ fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
     }
     assert_eq!((at_once_max, written), (2, names.len()));
 }
+
+#[test]
+fn many_small_messages_of_one_append_wait_in_files_beyond_a_bound() {
+    let mut site = Site::new();
+    site.make_account();
+    let session = site.log_in();
+    let data = Bytes::from(vec![b'x'; 64 * 1024]);
+    let in_memory = limits::UPLOAD_BYTES_IN_MEMORY / data.len();
+    for upload in 0..=in_memory {
+        assert!(site.jobs.is_empty(), "all that fits stays in memory");
+        let chunk = imap::Call::Chunk {
+            upload: UploadId(upload as u64),
+            data: data.clone(),
+            last: true,
+        };
+        let summary = Some(Arc::new(Summary::default()));
+        site.ask(session, Call::Imap(chunk, summary));
+    }
+    assert!(matches!(site.jobs.pop_front(), Some(Job::Stage { .. })));
+}

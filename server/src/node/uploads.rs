@@ -7,7 +7,7 @@ use rmail_proto::{Now, UploadId, imap, mime::Summary, smtp, smtp::Envelope};
 use rmail_store::{Content, StageId, StoreError};
 
 use super::{Asker, Job, Node};
-use crate::session::SessionId;
+use crate::{limits, session::SessionId};
 
 /// An upload.
 #[derive(Debug)]
@@ -65,12 +65,27 @@ impl Piece {
 impl Node {
     pub(super) fn handle_piece(&mut self, now: Now, asker: Asker, upload: UploadId, piece: Piece) {
         let key = (asker.session, upload);
-        if !self.uploads.contains_key(&key)
-            && let Some(end) = piece.end
-        {
-            // It fits one piece: no file.
-            return self.complete(now, asker, upload, Content::Inline(piece.data), end);
-        }
+        let fits_memory = match &piece.end {
+            // It is used at once.
+            Some(End {
+                envelope: Some(_), ..
+            }) => true,
+            Some(End { envelope: None, .. }) => {
+                let bytes = self.upload_bytes_in_memory(asker.session) + piece.data.len();
+                bytes <= limits::UPLOAD_BYTES_IN_MEMORY
+            }
+            None => false,
+        };
+        let piece = match piece {
+            Piece {
+                data,
+                end: Some(end),
+            } if fits_memory && !self.uploads.contains_key(&key) => {
+                // It fits one piece: no file.
+                return self.complete(now, asker, upload, Content::Inline(data), end);
+            }
+            piece => piece,
+        };
         let entry = self.uploads.entry(key);
         let upload_state = entry.or_insert_with(|| Upload::Staging(Staging::default()));
         let Upload::Staging(staging) = upload_state else {
@@ -176,6 +191,20 @@ impl Node {
             Content::Staged(stage) => self.drop_stage(*stage),
             Content::Inline(_) | Content::Spooled(_) => {}
         }
+    }
+
+    /// Bytes of complete uploads that wait in memory for the command that uses them.
+    fn upload_bytes_in_memory(&self, session: SessionId) -> usize {
+        let uploads = self.uploads.range((session, UploadId(0))..);
+        let own = uploads.take_while(|((owner, _), _)| *owner == session);
+        let sizes = own.map(|(_, upload)| match upload {
+            Upload::Complete {
+                content: Content::Inline(bytes),
+                ..
+            } => bytes.len(),
+            Upload::Complete { .. } | Upload::Staging(_) => 0,
+        });
+        sizes.sum()
     }
 
     fn stage_next(&mut self, now: Now, key: (SessionId, UploadId)) {
