@@ -5,7 +5,6 @@
 //! comes in as [`Now`], randomness as the seed that a machine is made with.
 
 #![no_std]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 #[cfg(test)]

@@ -29,7 +29,7 @@ use super::{
     Job, Node, NodeTimer,
     directory::{Lookup, postmaster_domain},
     lifecycle::Stopping,
-    writes::{AccountOrigin, SpoolOrigin},
+    writes::{AccountOrigin, SpoolOrigin, content_bytes},
 };
 use crate::limits;
 
@@ -95,10 +95,10 @@ impl Delivery {
     /// Whether the window has room for one more message; if so, it is taken.
     pub(super) fn reserve(&mut self, content: &Content) -> bool {
         let has_room = self.active.len() + self.reserved < limits::DELIVERY_ACTIVE
-            && self.bytes + inline_bytes(content) <= limits::DELIVERY_BYTES;
+            && self.bytes + content_bytes(content) <= limits::DELIVERY_BYTES;
         if has_room {
             self.reserved += 1;
-            self.bytes += inline_bytes(content);
+            self.bytes += content_bytes(content);
         } else {
             self.may_claim = true;
         }
@@ -108,7 +108,7 @@ impl Delivery {
     /// Gives back what [`reserve`](Self::reserve) took.
     pub(super) fn release(&mut self, content: &Content) {
         self.reserved -= 1;
-        self.bytes -= inline_bytes(content);
+        self.bytes -= content_bytes(content);
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -172,7 +172,7 @@ impl Node {
                 Some(bytes) => Content::Inline(bytes),
                 None => Content::Spooled(entry.id),
             };
-            self.delivery.bytes += inline_bytes(&content);
+            self.delivery.bytes += content_bytes(&content);
             let active = Active {
                 envelope_id: entry.envelope_id,
                 accepted_at: entry.accepted_at,
@@ -373,7 +373,7 @@ impl Node {
             return;
         }
         let active = self.delivery.active.remove(&id).expect("it was just there");
-        self.delivery.bytes -= inline_bytes(&active.content);
+        self.delivery.bytes -= content_bytes(&active.content);
         let reason = active
             .recipients
             .into_values()
@@ -394,12 +394,5 @@ impl Node {
         if self.delivery.may_claim {
             self.claim_spooled(now);
         }
-    }
-}
-
-fn inline_bytes(content: &Content) -> usize {
-    match content {
-        Content::Inline(bytes) => bytes.len(),
-        Content::Staged(_) | Content::Spooled(_) => 0,
     }
 }

@@ -156,9 +156,7 @@ impl Node {
                 Reply::Accepted
             }
             Err(error) => {
-                if let Content::Staged(stage) = entry.content {
-                    self.drop_stage(stage);
-                }
+                self.drop_content(&entry.content);
                 if entry.is_claimed {
                     self.delivery.release(&entry.content);
                     self.claim_if_wanted(now);

@@ -293,7 +293,8 @@ fn batch_length(sizes: impl Iterator<Item = usize>) -> usize {
     fits.count()
 }
 
-fn content_bytes(content: &Content) -> usize {
+/// How much memory a message's content takes.
+pub(super) fn content_bytes(content: &Content) -> usize {
     match content {
         Content::Inline(bytes) => bytes.len(),
         Content::Staged(_) | Content::Spooled(_) => 0,
