@@ -5,11 +5,13 @@
 //! - A [`Journey`] is what people do with a mail server, told by clients that type and read.
 //! - A [`Site`] is where a journey takes place: a [`Host`], or real daemons behind sockets.
 //!   Whatever carries its bytes is a [`Wire`].
+//! - A [`Disk`] is what a simulated machine keeps its mail on: it loses power, fails and runs full.
 //! - A [`Daemon`](daemon::Daemon) is a process, for the suites that need one.
 
 mod client;
 mod client_tls;
 pub mod daemon;
+mod disk;
 mod host;
 pub mod journeys;
 pub mod lines;
@@ -20,6 +22,7 @@ mod site;
 
 pub use client::Client;
 pub use client_tls::ClientTls;
+pub use disk::{Disk, DiskFaults, DiskStats, Mount, OperationFault};
 pub use host::Host;
 pub use journeys::Journey;
 pub use pipe::Link;
