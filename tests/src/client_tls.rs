@@ -69,21 +69,29 @@ impl ClientTls {
     /// # Panics
     ///
     /// When it is not TLS.
-    pub fn read(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+    pub fn read(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.try_read(bytes).expect("the server speaks TLS")
+    }
+
+    /// As [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// When it is not TLS, or an alert.
+    pub fn try_read(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let mut plaintext = Vec::new();
         while !bytes.is_empty() {
             let read = self.connection.read_tls(&mut bytes);
             if read.expect("reading from memory does not fail") == 0 {
                 break;
             }
-            let state = self.connection.process_new_packets();
-            let state = state.expect("the server speaks TLS");
+            let state = self.connection.process_new_packets()?;
             let start = plaintext.len();
             plaintext.resize(start + state.plaintext_bytes_to_read(), 0);
             let read = self.connection.reader().read_exact(&mut plaintext[start..]);
             read.expect("rustls said that so many bytes are there");
         }
-        plaintext
+        Ok(plaintext)
     }
 }
 
