@@ -38,6 +38,12 @@ pub trait Files: Send + Sync {
     ///
     /// As the file system says.
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
     /// Replaces `to` by `from`. Durable after `sync_folder` of the folder of `to`.
     ///
     /// # Errors

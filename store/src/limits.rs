@@ -53,3 +53,6 @@ pub const STATEMENTS_MAX: usize = 48;
 
 /// Piece in which a file is copied where it can't be linked.
 pub const COPY_BYTES: usize = 64 * 1024;
+
+/// Commits in a row that are not synced; then one is.
+pub const UNSYNCED_COMMITS: u32 = 64;

@@ -52,6 +52,13 @@ impl Files for RealFiles {
         Ok(Box::new(RealFile(File::open(path)?)))
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        let mut options = OpenOptions::new();
+        Ok(Box::new(RealFile(
+            options.read(true).write(true).open(path)?,
+        )))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }

@@ -1,20 +1,42 @@
 //! One SQLite database: how it is opened, migrated and written.
 
 use std::{
+    cell::Cell,
     io,
+    ops::Deref,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig,
+};
 
+use super::presence::remove_if_there;
 use crate::{Files, StoreError, limits, store::Result};
 
 /// A connection that one thread at a time uses.
+///
+/// After a failed sync nobody knows what of the log is on the disk: the system may drop what it
+/// could not write, and call the next sync a success. A commit that was not synced may lie there,
+/// and without it recovery would lose every later one. So a failed commit puts the log in doubt:
+/// before anything more is written, the log is written again, byte for byte, and synced. A file
+/// beside the database says so to other processes, and to the next one.
 pub(super) struct Database {
     connection: Connection,
+    files: Arc<dyn Files>,
+    path: PathBuf,
     durability: Durability,
-    name: String,
+    /// Commits since the last that was synced.
+    unsynced_commits: Cell<u32>,
+    is_in_doubt: Cell<bool>,
+}
+
+/// A transaction that writes; rolled back when it is dropped.
+pub(super) struct WriteTransaction<'a> {
+    transaction: Transaction<'a>,
+    database: &'a Database,
 }
 
 /// What a commit promises.
@@ -28,10 +50,10 @@ pub(super) enum Durability {
 
 impl Database {
     /// Opens a database, an empty one when there is none. Its folder must be there.
-    pub(super) fn open(path: &Path, files: &dyn Files, vfs: Option<&str>) -> Result<Self> {
+    pub(super) fn open(path: &Path, files: Arc<dyn Files>, vfs: Option<&str>) -> Result<Self> {
         let folder = path.parent().expect("a database lies in a folder");
-        make_private(path, files)?;
-        let has_log = files.open(&log_of(path)).is_ok();
+        make_private(path, files.as_ref())?;
+        let has_log = files.open(&beside(path, "-wal")).is_ok();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -62,10 +84,14 @@ impl Database {
             // SQLite syncs the folder of a new log, too, but is content when that fails.
             files.sync_folder(folder)?;
         }
+        let is_in_doubt = files.open(&beside(path, "-doubt")).is_ok();
         Ok(Self {
             connection,
+            files,
+            path: path.to_owned(),
             durability: Durability::Synced,
-            name: path.display().to_string(),
+            unsynced_commits: Cell::new(0),
+            is_in_doubt: Cell::new(is_in_doubt),
         })
     }
 
@@ -79,7 +105,7 @@ impl Database {
         if self.has_version(migrations.len())? {
             return Ok(());
         }
-        let name = self.name.clone();
+        let name = self.path.display().to_string();
         let transaction = self.write(Durability::Synced)?;
         let found: usize = transaction
             .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?
@@ -98,7 +124,7 @@ impl Database {
             first(&transaction)?;
         }
         transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn has_version(&self, version: usize) -> Result<bool> {
@@ -108,18 +134,50 @@ impl Database {
         Ok(found == version as i64)
     }
 
-    /// Begins a transaction that writes.
-    pub(super) fn write(&mut self, durability: Durability) -> Result<Transaction<'_>> {
+    /// Begins a transaction that writes. Now and then one is synced that need not be: without
+    /// that the log would grow, for it is moved into the database after a sync only.
+    pub(super) fn write(&mut self, durability: Durability) -> Result<WriteTransaction<'_>> {
+        let durability = match self.unsynced_commits.get() < limits::UNSYNCED_COMMITS {
+            true => durability,
+            false => Durability::Synced,
+        };
         if self.durability != durability {
-            let mode = match durability {
-                Durability::Synced => "PRAGMA synchronous = FULL",
-                Durability::Unsynced => "PRAGMA synchronous = NORMAL",
+            // Moving the log syncs it first, and nobody hears when that fails: by then there must
+            // be nothing in it that is not synced.
+            let (synchronous, log_pages) = match durability {
+                Durability::Synced => ("FULL", limits::LOG_PAGES),
+                Durability::Unsynced => ("NORMAL", 0),
             };
-            self.connection.execute_batch(mode)?;
+            self.connection.execute_batch(&format!(
+                "PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = {log_pages}"
+            ))?;
             self.durability = durability;
         }
-        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        Ok(begun)
+        let database = &*self;
+        let transaction =
+            Transaction::new_unchecked(&database.connection, TransactionBehavior::Immediate)?;
+        if database.is_in_doubt.get() {
+            database.restore_log()?;
+        }
+        Ok(WriteTransaction {
+            transaction,
+            database,
+        })
+    }
+
+    /// A sync may have failed: see [`Database`].
+    fn doubt_log(&self) {
+        self.is_in_doubt.set(true);
+        // For others; for this process the flag is enough.
+        self.files.create(&beside(&self.path, "-doubt")).ok();
+    }
+
+    /// Ends the doubt. The write lock is held: nobody else writes the log.
+    fn restore_log(&self) -> Result<()> {
+        rewrite(self.files.as_ref(), &beside(&self.path, "-wal"))?;
+        remove_if_there(self.files.as_ref(), &beside(&self.path, "-doubt"))?;
+        self.is_in_doubt.set(false);
+        Ok(())
     }
 
     /// For one statement that reads.
@@ -134,6 +192,36 @@ impl Database {
     }
 }
 
+impl WriteTransaction<'_> {
+    /// Makes it last, as its [`Durability`] says.
+    pub(super) fn commit(self) -> Result<()> {
+        let Self {
+            transaction,
+            database,
+        } = self;
+        if let Err(error) = transaction.commit() {
+            if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+                database.doubt_log();
+            }
+            return Err(error.into());
+        }
+        let unsynced_commits = match database.durability {
+            Durability::Synced => 0,
+            Durability::Unsynced => database.unsynced_commits.get() + 1,
+        };
+        database.unsynced_commits.set(unsynced_commits);
+        Ok(())
+    }
+}
+
+impl<'a> Deref for WriteTransaction<'a> {
+    type Target = Transaction<'a>;
+
+    fn deref(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+}
+
 /// Makes the file before SQLite does, for SQLite would let others read it.
 fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
     match files.create(path) {
@@ -143,11 +231,26 @@ fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
     }
 }
 
-/// The write-ahead log of a database.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+/// A file that belongs to a database: its write-ahead log, for one.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Writes a file again as it is, and syncs it.
+fn rewrite(files: &dyn Files, path: &Path) -> io::Result<()> {
+    let mut file = files.open_to_write(path)?;
+    let mut buffer = vec![0; limits::COPY_BYTES];
+    let mut offset = 0;
+    loop {
+        let count = file.read_at(offset, &mut buffer)?;
+        if count == 0 {
+            return file.sync();
+        }
+        file.write_at(offset, &buffer[..count])?;
+        offset += count as u64;
+    }
 }
 
 /// Asks for the write-ahead log; the mode that there is now. The statement is run to its end, for

@@ -56,9 +56,9 @@ pub(super) struct Marks {
 
 impl Directory {
     pub(super) fn open(files: Arc<dyn Files>, layout: Layout, vfs: Option<&str>) -> Result<Self> {
-        let mut writer = Database::open(&layout.directory(), files.as_ref(), vfs)?;
+        let mut writer = Database::open(&layout.directory(), files.clone(), vfs)?;
         writer.migrate(MIGRATIONS, |_| Ok(()))?;
-        let reader = Database::open(&layout.directory(), files.as_ref(), vfs)?;
+        let reader = Database::open(&layout.directory(), files.clone(), vfs)?;
         let directory = Self {
             files,
             layout,

@@ -66,7 +66,7 @@ impl Spool {
     ) -> Result<Self> {
         let folder = layout.spool_folder();
         files.create_folder(&folder)?;
-        let mut database = Database::open(&layout.spool(), files.as_ref(), vfs)?;
+        let mut database = Database::open(&layout.spool(), files.clone(), vfs)?;
         database.migrate(MIGRATIONS, |transaction| {
             let origin = ids.next_number().cast_signed();
             transaction.execute("INSERT INTO meta VALUES (1, ?1)", [origin])?;

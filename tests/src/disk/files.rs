@@ -113,6 +113,13 @@ impl Files for MountFiles {
         Ok(self.handle(&mut state, file, false))
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        let path = self.inner(path)?;
+        let mut state = lock(&self.state);
+        let file = state.open_file(self.mount, path)?;
+        Ok(self.handle(&mut state, file, true))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (self.inner(from)?, self.inner(to)?);
         Ok(lock(&self.state).rename(self.mount, from, to)?)
