@@ -30,12 +30,12 @@ fn spool() -> Script {
         .step("accept a small message", |actor| actor.accept(1, false))
         .step("accept a large message", |actor| actor.accept(2, true))
         .unsynced_step("claim", Actor::claim)
-        .step("deliver to ann", |actor| actor.deliver(0))
+        .step("deliver to ann", |actor| actor.deliver(0, "ann"))
         .unsynced_step("ann is done", |actor| actor.finish(0))
         .unsynced_step("hold", Actor::hold)
         .unsynced_step("claim again", Actor::claim)
         .step("accept a third message", |actor| actor.accept(3, false))
-        .step("deliver to bob", |actor| actor.deliver(1))
+        .step("deliver to bob", |actor| actor.deliver(1, "bob"))
         .unsynced_step("bob is done", |actor| actor.finish(1))
 }
 
