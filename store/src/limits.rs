@@ -36,6 +36,9 @@ pub const DELIVERED_PRUNED: u32 = 256;
 /// Staged files of one process.
 pub const STAGES_MAX: usize = 512;
 
+/// How often a process that starts tries to make its lock file.
+pub const ANNOUNCEMENTS_MAX: u32 = 4;
+
 /// Longest name of a folder in bytes, as file systems have it.
 pub const FOLDER_NAME_BYTES: usize = 255;
 
@@ -53,6 +56,3 @@ pub const STATEMENTS_MAX: usize = 48;
 
 /// Piece in which a file is copied where it can't be linked.
 pub const COPY_BYTES: usize = 64 * 1024;
-
-/// Commits in a row that are not synced; then one is.
-pub const UNSYNCED_COMMITS: u32 = 64;

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig,
-};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
 use super::presence::remove_if_there;
 use crate::{Files, StoreError, limits, store::Result};
@@ -20,7 +18,7 @@ use crate::{Files, StoreError, limits, store::Result};
 ///
 /// After a failed sync nobody knows what of the log is on the disk: the system may drop what it
 /// could not write, and call the next sync a success. A commit that was not synced may lie there,
-/// and without it recovery would lose every later one. So a failed commit puts the log in doubt:
+/// and without it recovery would lose every later one. So such a failure puts the log in doubt:
 /// before anything more is written, the log is written again, byte for byte, and synced. A file
 /// beside the database says so to other processes, and to the next one.
 pub(super) struct Database {
@@ -28,16 +26,20 @@ pub(super) struct Database {
     files: Arc<dyn Files>,
     path: PathBuf,
     durability: Durability,
-    /// Commits since the last that was synced.
-    unsynced_commits: Cell<u32>,
     is_in_doubt: Cell<bool>,
 }
 
 /// A transaction that writes; rolled back when it is dropped.
-pub(super) struct WriteTransaction<'a> {
+pub(super) struct Write<'a> {
     transaction: Transaction<'a>,
     database: &'a Database,
 }
+
+/// SQLite's write-ahead log, beside its database.
+const LOG: &str = "-wal";
+
+/// Beside a database whose log is in doubt.
+const DOUBT: &str = "-doubt";
 
 /// What a commit promises.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,8 +54,8 @@ impl Database {
     /// Opens a database, an empty one when there is none. Its folder must be there.
     pub(super) fn open(path: &Path, files: Arc<dyn Files>, vfs: Option<&str>) -> Result<Self> {
         let folder = path.parent().expect("a database lies in a folder");
+        let has_log = Self::has_log(path, files.as_ref());
         make_private(path, files.as_ref())?;
-        let has_log = files.open(&beside(path, "-wal")).is_ok();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -69,10 +71,9 @@ impl Database {
              PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -{};
              PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = {};
+             PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = {};",
             limits::PAGE_CACHE_KIB,
-            limits::LOG_PAGES,
             limits::LOG_BYTES_KEPT,
         ))?;
         if set_journal_mode(&connection)? != "wal" {
@@ -84,15 +85,19 @@ impl Database {
             // SQLite syncs the folder of a new log, too, but is content when that fails.
             files.sync_folder(folder)?;
         }
-        let is_in_doubt = files.open(&beside(path, "-doubt")).is_ok();
+        let is_in_doubt = files.open(&beside(path, DOUBT)).is_ok();
         Ok(Self {
             connection,
             files,
             path: path.to_owned(),
             durability: Durability::Synced,
-            unsynced_commits: Cell::new(0),
             is_in_doubt: Cell::new(is_in_doubt),
         })
+    }
+
+    /// Whether a database has been opened there before, to the end.
+    pub(super) fn has_log(path: &Path, files: &dyn Files) -> bool {
+        files.open(&beside(path, LOG)).is_ok()
     }
 
     /// Brings the schema up to date: `migrations[n]` leads from version `n` to `n + 1`. When the
@@ -134,23 +139,14 @@ impl Database {
         Ok(found == version as i64)
     }
 
-    /// Begins a transaction that writes. Now and then one is synced that need not be: without
-    /// that the log would grow, for it is moved into the database after a sync only.
-    pub(super) fn write(&mut self, durability: Durability) -> Result<WriteTransaction<'_>> {
-        let durability = match self.unsynced_commits.get() < limits::UNSYNCED_COMMITS {
-            true => durability,
-            false => Durability::Synced,
-        };
+    /// Begins a transaction that writes.
+    pub(super) fn write(&mut self, durability: Durability) -> Result<Write<'_>> {
         if self.durability != durability {
-            // Moving the log syncs it first, and nobody hears when that fails: by then there must
-            // be nothing in it that is not synced.
-            let (synchronous, log_pages) = match durability {
-                Durability::Synced => ("FULL", limits::LOG_PAGES),
-                Durability::Unsynced => ("NORMAL", 0),
+            let mode = match durability {
+                Durability::Synced => "PRAGMA synchronous = FULL",
+                Durability::Unsynced => "PRAGMA synchronous = NORMAL",
             };
-            self.connection.execute_batch(&format!(
-                "PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = {log_pages}"
-            ))?;
+            self.connection.execute_batch(mode)?;
             self.durability = durability;
         }
         let database = &*self;
@@ -159,23 +155,33 @@ impl Database {
         if database.is_in_doubt.get() {
             database.restore_log()?;
         }
-        Ok(WriteTransaction {
+        Ok(Write {
             transaction,
             database,
         })
+    }
+
+    /// Makes all durable that was committed.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let transaction = self.write(Durability::Synced)?;
+        // The same number: what counts is the commit.
+        let version: i64 =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()
     }
 
     /// A sync may have failed: see [`Database`].
     fn doubt_log(&self) {
         self.is_in_doubt.set(true);
         // For others; for this process the flag is enough.
-        self.files.create(&beside(&self.path, "-doubt")).ok();
+        self.files.create(&beside(&self.path, DOUBT)).ok();
     }
 
     /// Ends the doubt. The write lock is held: nobody else writes the log.
     fn restore_log(&self) -> Result<()> {
-        rewrite(self.files.as_ref(), &beside(&self.path, "-wal"))?;
-        remove_if_there(self.files.as_ref(), &beside(&self.path, "-doubt"))?;
+        rewrite(self.files.as_ref(), &beside(&self.path, LOG))?;
+        remove_if_there(self.files.as_ref(), &beside(&self.path, DOUBT))?;
         self.is_in_doubt.set(false);
         Ok(())
     }
@@ -192,29 +198,7 @@ impl Database {
     }
 }
 
-impl WriteTransaction<'_> {
-    /// Makes it last, as its [`Durability`] says.
-    pub(super) fn commit(self) -> Result<()> {
-        let Self {
-            transaction,
-            database,
-        } = self;
-        if let Err(error) = transaction.commit() {
-            if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-                database.doubt_log();
-            }
-            return Err(error.into());
-        }
-        let unsynced_commits = match database.durability {
-            Durability::Synced => 0,
-            Durability::Unsynced => database.unsynced_commits.get() + 1,
-        };
-        database.unsynced_commits.set(unsynced_commits);
-        Ok(())
-    }
-}
-
-impl<'a> Deref for WriteTransaction<'a> {
+impl<'a> Deref for Write<'a> {
     type Target = Transaction<'a>;
 
     fn deref(&self) -> &Transaction<'a> {
@@ -222,16 +206,41 @@ impl<'a> Deref for WriteTransaction<'a> {
     }
 }
 
-/// Makes the file before SQLite does, for SQLite would let others read it.
-fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
-    match files.create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+impl Write<'_> {
+    /// Commits. When this fails, nothing has happened.
+    pub(super) fn commit(self) -> Result<()> {
+        let Self {
+            transaction,
+            database,
+        } = self;
+        let committed = transaction.commit().map_err(StoreError::from);
+        let log = match committed {
+            Ok(()) => shorten_log(&database.connection),
+            Err(StoreError::Busy) => Ok(()),
+            Err(_) => committed.clone(),
+        };
+        if log.is_err() {
+            database.doubt_log();
+        }
+        committed
     }
 }
 
-/// A file that belongs to a database: its write-ahead log, for one.
+/// Moves the log into the database when it is long. SQLite could do so by itself, but would not
+/// tell of a sync that failed.
+fn shorten_log(connection: &Connection) -> Result<()> {
+    let checkpoint = |mode: &str| -> Result<(i64, i64)> {
+        let mut statement = connection.prepare_cached(mode)?;
+        Ok(statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?)
+    };
+    let (pages, moved) = checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
+    if pages >= i64::from(limits::LOG_PAGES) && moved < pages {
+        checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    Ok(())
+}
+
+/// A file that belongs to a database.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
@@ -250,6 +259,15 @@ fn rewrite(files: &dyn Files, path: &Path) -> io::Result<()> {
         }
         file.write_at(offset, &buffer[..count])?;
         offset += count as u64;
+    }
+}
+
+/// Makes the file before SQLite does, for SQLite would let others read it.
+fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
+    match files.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -122,10 +122,13 @@ impl Spool {
         }
         let unneeded = work.unneeded;
         transaction.commit()?;
+        // No entry may come back without its file.
+        let may_remove =
+            unneeded.is_empty() || durability == Durability::Synced || database.sync().is_ok();
         drop(database);
-        for file in unneeded {
+        for file in unneeded.iter().filter(|_| may_remove) {
             // What stays is removed at the next start.
-            self.files.remove(&file).ok();
+            self.files.remove(file).ok();
         }
         Ok(results)
     }
