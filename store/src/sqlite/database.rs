@@ -223,7 +223,7 @@ impl Write<'_> {
         self.commit()
     }
 
-    /// Commits. When this fails, nothing has happened; or, until the doubt is settled, nobody knows.
+    /// Commits. When this fails, nothing has happened, or nobody knows until the doubt is settled.
     pub(super) fn commit(self) -> Result<()> {
         let Self {
             transaction,

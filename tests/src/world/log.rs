@@ -1,4 +1,5 @@
-//! What is logged: for the trace, and at ERROR, where there must be nothing in a run without faults.
+//! What is logged: for the trace, and at ERROR, where there must be nothing in a run without
+//! faults.
 
 use std::{
     fmt::{self, Write as _},
@@ -40,7 +41,9 @@ impl Log {
         let errors = lines.iter().filter(|(level, _)| *level == Level::ERROR);
         self.errors.extend(errors.map(|(_, line)| line.clone()));
         let lines = lines.into_iter();
-        lines.map(|(level, line)| format!("{level} {line}")).collect()
+        lines
+            .map(|(level, line)| format!("{level} {line}"))
+            .collect()
     }
 
     /// What was logged at ERROR since the last call.
