@@ -281,14 +281,21 @@ impl Session {
         self.phase == Phase::Over
     }
 
+    /// Bytes that the session holds: received and not consumed, or sent and not written. What
+    /// TLS has of a record that is not complete comes on top.
+    pub fn held_bytes(&self) -> usize {
+        self.input.len() + self.transport.held_bytes()
+    }
+
     /// What the session waits for, for people.
     pub fn describe(&self) -> String {
         format!(
-            "session {}: {:?}, timer {:?}, {} bytes of input not consumed",
+            "session {}: {:?}, timer {:?}, {} bytes of input not consumed, {} bytes held",
             self.id.0,
             self.phase,
             self.machine.poll_timeout(),
             self.input.len(),
+            self.held_bytes(),
         )
     }
 

@@ -50,6 +50,11 @@ impl Transport {
         self.has_ended
     }
 
+    /// Bytes that were sent and not written.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.plaintext.len() + self.wire.len()
+    }
+
     pub(super) fn start_tls(&mut self) -> Result<(), rustls::Error> {
         let config = self.available_tls.clone();
         let config = config.ok_or(rustls::Error::General("there is no certificate".into()))?;
