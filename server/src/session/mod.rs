@@ -281,8 +281,7 @@ impl Session {
         self.phase == Phase::Over
     }
 
-    /// Bytes that the session holds: received and not consumed, or sent and not written. What
-    /// TLS has of a record that is not complete comes on top.
+    /// Bytes in its buffers, received and to be sent.
     pub fn held_bytes(&self) -> usize {
         self.input.len() + self.transport.held_bytes()
     }
@@ -290,12 +289,11 @@ impl Session {
     /// What the session waits for, for people.
     pub fn describe(&self) -> String {
         format!(
-            "session {}: {:?}, timer {:?}, {} bytes of input not consumed, {} bytes held",
+            "session {}: {:?}, timer {:?}, {} bytes of input not consumed",
             self.id.0,
             self.phase,
             self.machine.poll_timeout(),
             self.input.len(),
-            self.held_bytes(),
         )
     }
 

@@ -50,7 +50,7 @@ impl Transport {
         self.has_ended
     }
 
-    /// Bytes that were sent and not written.
+    /// Bytes to be sent.
     pub(super) fn held_bytes(&self) -> usize {
         self.plaintext.len() + self.wire.len()
     }

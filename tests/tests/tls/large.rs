@@ -119,7 +119,7 @@ fn pushes_to_a_client_that_does_not_read_are_bounded_and_none_is_lost() {
     let content = bytes::Bytes::from_static(b"Subject: push\r\n\r\n");
     for _ in 0..MESSAGES {
         client.server.world.inbox.push(content.clone());
-        if client.server.world.inbox.len() % 16 == 0 {
+        if client.server.world.inbox.len().is_multiple_of(16) {
             client.server.notice();
         }
     }
