@@ -114,7 +114,7 @@ impl ClientTls {
         self.try_read(bytes).expect("the server speaks TLS")
     }
 
-    /// Decrypts what the server sent.
+    /// As [`read`](Self::read).
     ///
     /// # Errors
     ///

@@ -1,6 +1,10 @@
 //! One SQLite database: how it is opened, migrated and written.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
@@ -26,9 +30,8 @@ impl Database {
     /// Opens a database, an empty one when there is none. Its folder must be there.
     pub(super) fn open(path: &Path, files: &dyn Files, vfs: Option<&str>) -> Result<Self> {
         let folder = path.parent().expect("a database lies in a folder");
-        if vfs.is_none() && make_private(path, files)? {
-            files.sync_folder(folder)?;
-        }
+        make_private(path, files)?;
+        let has_log = files.open(&log_of(path)).is_ok();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -50,12 +53,13 @@ impl Database {
             limits::LOG_PAGES,
             limits::LOG_BYTES_KEPT,
         ))?;
-        let mode: String =
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-        if mode != "wal" {
+        if set_journal_mode(&connection)? != "wal" {
             return Err(StoreError::Busy);
         }
-        if vfs.is_some() {
+        // The first read makes the log.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        if !has_log {
+            // SQLite syncs the folder of a new log, too, but is content when that fails.
             files.sync_folder(folder)?;
         }
         Ok(Self {
@@ -130,14 +134,32 @@ impl Database {
     }
 }
 
-/// Makes the file before SQLite does, for SQLite would let others read it. Returns whether there
-/// was none.
-fn make_private(path: &Path, files: &dyn Files) -> Result<bool> {
+/// Makes the file before SQLite does, for SQLite would let others read it.
+fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
     match files.create(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
     }
+}
+
+/// The write-ahead log of a database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// Asks for the write-ahead log; the mode that there is now. The statement is run to its end, for
+/// SQLite tells the mode first, and can fail to commit it then.
+fn set_journal_mode(connection: &Connection) -> Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// Runs one operation of a batch in a savepoint of its own: when it fails, nothing of it has

@@ -72,8 +72,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store below `root`, which is made when it is missing.
     ///
-    /// `vfs` names the SQLite VFS to use; `None` for SQLite's own, on the file system that `files`
-    /// stands for. `entropy_seed` must be another one at each start: identifiers and the name of
+    /// `vfs` names the SQLite VFS to use; `None` for SQLite's own. It must lead to the same disk as
+    /// `files`. `entropy_seed` must be another one at each start: identifiers and the name of
     /// this process come from it.
     ///
     /// # Errors

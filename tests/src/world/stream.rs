@@ -4,9 +4,12 @@ use bytes::{Buf as _, BytesMut};
 use rmail_proto::{Entropy, Instant, Now};
 use rmail_server::session::Session;
 
-use super::process::{Process, ProcessId};
+use super::{
+    process::{Process, ProcessId},
+    trace::Trace,
+};
 use crate::{
-    Link,
+    Link, StreamId,
     pipe::{Pipe, Read},
 };
 
@@ -15,6 +18,7 @@ const ROUNDS_MAX: u32 = 100_000;
 
 /// Both directions, and the session at one end; the client at the other is driven from outside.
 pub(super) struct Stream {
+    id: StreamId,
     /// Who accepted it.
     pub(super) process: ProcessId,
     session: Option<Box<Session>>,
@@ -24,11 +28,21 @@ pub(super) struct Stream {
     outbox: BytesMut,
     server_has_ended: bool,
     client_has_left: bool,
+    /// The connection was lost: the session is to hear of it.
+    failure_is_owed: bool,
+}
+
+/// What the surroundings of a stream's progress are.
+pub(super) struct Surroundings<'a> {
+    pub(super) now: Now,
+    pub(super) entropy: &'a mut Entropy,
+    pub(super) trace: &'a mut Trace,
 }
 
 impl Stream {
-    pub(super) fn new(process: ProcessId, link: Link) -> Self {
+    pub(super) fn new(id: StreamId, process: ProcessId, link: Link) -> Self {
         Self {
+            id,
             process,
             session: None,
             to_server: Pipe::new(link),
@@ -36,6 +50,7 @@ impl Stream {
             outbox: BytesMut::new(),
             server_has_ended: false,
             client_has_left: false,
+            failure_is_owed: false,
         }
     }
 
@@ -74,6 +89,31 @@ impl Stream {
         }
     }
 
+    /// Whether everything that the client sent is on its way.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// The connection is lost, for both.
+    pub(super) fn lose(&mut self) {
+        self.outbox.clear();
+        self.to_server.lose();
+        self.to_client.lose();
+        self.failure_is_owed = self.session.is_some();
+    }
+
+    /// The process is gone from one moment to the next.
+    pub(super) fn lose_server(&mut self) {
+        self.session = None;
+        self.lose();
+    }
+
+    /// Nothing arrives before that time.
+    pub(super) fn stall(&mut self, until: Instant) {
+        self.to_server.stall(until);
+        self.to_client.stall(until);
+    }
+
     /// Whether the client has something to read.
     pub(super) fn has_arrived(&self, at: Instant) -> bool {
         self.to_client
@@ -104,19 +144,18 @@ impl Stream {
     /// Returns whether anything was.
     pub(super) fn progress(
         &mut self,
-        now: Now,
-        entropy: &mut Entropy,
+        around: &mut Surroundings<'_>,
         process: Option<&mut Process>,
     ) -> bool {
         let Some(process) = process else {
             // The process is gone, and all its streams with it.
             let had_session = self.session.take().is_some();
-            self.end_server(now, entropy);
+            self.end_server(around.now, around.entropy);
             return had_session;
         };
-        let mut has_changed = self.flush_outbox(now, entropy);
+        let mut has_changed = self.flush_outbox(around.now, around.entropy);
         let mut rounds = 0;
-        while self.progress_once(now, entropy, process) {
+        while self.progress_once(around, process) {
             has_changed = true;
             rounds += 1;
             if rounds > ROUNDS_MAX {
@@ -127,11 +166,16 @@ impl Stream {
         has_changed
     }
 
-    fn progress_once(&mut self, now: Now, entropy: &mut Entropy, process: &mut Process) -> bool {
+    fn progress_once(&mut self, around: &mut Surroundings<'_>, process: &mut Process) -> bool {
+        let now = around.now;
         let Some(session) = self.session.as_deref_mut() else {
             return false;
         };
         let mut has_changed = false;
+        if std::mem::take(&mut self.failure_is_owed) {
+            session.handle_stream_failure(now);
+            has_changed = true;
+        }
         while let Some(request) = session.poll_request() {
             process.node.handle_request(now, session.id(), request);
             has_changed = true;
@@ -140,9 +184,11 @@ impl Stream {
         if !bytes.is_empty() {
             let written = match self.client_has_left {
                 true => bytes.len(),
-                false => self.to_client.write(now.at, entropy, bytes),
+                false => self.to_client.write(now.at, around.entropy, bytes),
             };
             if written > 0 {
+                let text = format_args!("{written} bytes written");
+                around.trace.line(now.at, self.id, text);
                 session.handle_sent(now, written);
                 has_changed = true;
             }
@@ -150,16 +196,22 @@ impl Stream {
             session.handle_write_ended(now);
             has_changed = true;
             self.server_has_ended = true;
-            self.to_client.end(now.at, entropy);
+            self.to_client.end(now.at, around.entropy);
         }
         if session.wants_read() {
             has_changed |= match self.to_server.read(now.at) {
                 Read::Bytes(bytes) => {
+                    let text = format_args!("{} bytes read", bytes.len());
+                    around.trace.line(now.at, self.id, text);
                     session.handle_received(now, &bytes);
                     true
                 }
                 Read::End => {
                     session.handle_end_of_stream(now);
+                    true
+                }
+                Read::Lost => {
+                    session.handle_stream_failure(now);
                     true
                 }
                 Read::Nothing => false,
@@ -173,7 +225,8 @@ impl Stream {
             let id = session.id();
             self.session = None;
             process.node.handle_session_over(now, id);
-            self.end_server(now, entropy);
+            around.trace.line(now.at, self.id, format_args!("session over"));
+            self.end_server(now, around.entropy);
             has_changed = true;
         }
         has_changed

@@ -1,11 +1,11 @@
-//! Every journey on the host, on virtual time, by several seeds.
+//! Every journey in a world, on virtual time, by several seeds.
 
-use rmail_tests::{Host, Journey, Site, journeys};
+use rmail_tests::{Journey, Site, World, journeys};
 
 fn travel(journey: fn() -> Journey) {
     for seed in 1..=3 {
         let Journey { setup, run } = journey();
-        run(&Site::new(Host::new(setup, seed)));
+        run(&Site::new(World::with_host(setup, seed)));
     }
 }
 

@@ -14,14 +14,14 @@ use tracing::{
 };
 
 /// Collects what this thread logs at ERROR.
-pub(super) struct Errors {
+pub(super) struct Log {
     lines: Lines,
     _guard: DefaultGuard,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-impl Errors {
+impl Log {
     /// From now on, until it is dropped.
     pub(super) fn listen() -> Self {
         let lines = Lines::default();
