@@ -13,7 +13,7 @@ use rusqlite::{Connection, Transaction, params};
 use rmail_proto::{AccountId, UnixTime};
 
 use super::{
-    database::{Database, Durability, from_sql, to_sql},
+    database::{Database, Durability, Write, from_sql, to_sql},
     directory::{Directory, FolderRecord, Marks},
     ids::IdSource,
     layout::content_file,
@@ -108,9 +108,11 @@ impl AccountDatabase {
         record: FolderRecord,
     ) -> Result<Self> {
         let files = around.files.as_ref();
-        files.create_folder(&record.folder)?;
         let path = record.folder.join("mail.db");
-        let mut database = Database::open(&path, files, around.vfs.as_deref())?;
+        if !Database::has_log(&path, files) {
+            files.create_folder(&record.folder)?;
+        }
+        let mut database = Database::open(&path, around.files.clone(), around.vfs.as_deref())?;
         let mut marks = record.marks;
         database.migrate(MIGRATIONS, |transaction| {
             marks = make_account(transaction, around, directory, &record)?;
@@ -172,7 +174,7 @@ impl AccountDatabase {
         directory: &Directory,
         durability: Durability,
         modseqs_max: u64,
-    ) -> Result<(Transaction<'_>, Counters)> {
+    ) -> Result<(Write<'_>, Counters)> {
         let has_room =
             |counters: &Counters| counters.modseq + modseqs_max <= counters.modseq_ceiling;
         let mut present = Counters::load(self.database.connection())?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::lock;
-use crate::{FileHandle, Files, PeerNews, store::Result};
+use crate::{FileHandle, Files, PeerNews, limits, store::Result};
 
 /// This process's place in `run/`.
 pub(super) struct Presence {
@@ -35,15 +35,7 @@ impl Presence {
     /// Announces this process.
     pub(super) fn announce(files: Arc<dyn Files>, folder: PathBuf, name: String) -> Result<Self> {
         files.create_folder(&folder)?;
-        // Locked under another name first: a lock file that can be seen is a locked one, or its
-        // owner is dead.
-        let unseen = folder.join(format!("{name}.new"));
-        let held = files.try_lock(&unseen)?.ok_or_else(|| {
-            io::Error::other(format!("{} is locked by another process", unseen.display()))
-        })?;
-        let mut file = files.create(&folder.join(format!("{name}.count")))?;
-        file.write_at(0, &0_u64.to_le_bytes())?;
-        files.rename(&unseen, &folder.join(format!("{name}.lock")))?;
+        let (held, file) = take_name(files.as_ref(), &folder, &name)?;
         let presence = Self {
             files,
             folder,
@@ -53,7 +45,27 @@ impl Presence {
             _lock: Mutex::new(held),
         };
         presence.look()?;
+        presence.sweep()?;
         Ok(presence)
+    }
+
+    /// Removes what processes left that died while they announced themselves.
+    fn sweep(&self) -> Result<()> {
+        let files = self.files.as_ref();
+        for path in list(files, &self.folder)? {
+            if let Some(name) = stem(&path, "new") {
+                if files.try_lock(&path)?.is_some() {
+                    remove_if_there(files, &self.path(name, "count"))?;
+                    remove_if_there(files, &path)?;
+                }
+            } else if let Some(name) = stem(&path, "count")
+                && files.open(&self.path(name, "new")).is_err()
+            {
+                // Whoever has a count had the other file before: by now its lock tells.
+                self.is_alive(name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -142,6 +154,33 @@ impl Drop for Presence {
             self.files.remove(&self.path(&self.name, kind)).ok();
         }
     }
+}
+
+/// Makes a process's files: its lock, which is held, and its count.
+fn take_name(
+    files: &dyn Files,
+    folder: &Path,
+    name: &str,
+) -> Result<(Box<dyn FileHandle>, Box<dyn FileHandle>)> {
+    let path = |kind: &str| folder.join(format!("{name}.{kind}"));
+    // Locked under another name first: a lock file that can be seen is a locked one, or its owner
+    // is dead.
+    let unseen = path("new");
+    for _ in 0..limits::ANNOUNCEMENTS_MAX {
+        let Some(held) = files.try_lock(&unseen)? else {
+            break;
+        };
+        remove_if_there(files, &path("count"))?;
+        let mut count = files.create(&path("count"))?;
+        count.write_at(0, &0_u64.to_le_bytes())?;
+        match files.rename(&unseen, &path("lock")) {
+            // Another process has taken it for a dead one's, just before it was locked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => return Ok(renamed.map(|()| (held, count))?),
+        }
+    }
+    let error = format!("{} is locked by another process", unseen.display());
+    Err(io::Error::other(error).into())
 }
 
 /// The paths in a folder; none when there is no such folder.

@@ -66,7 +66,7 @@ impl Spool {
     ) -> Result<Self> {
         let folder = layout.spool_folder();
         files.create_folder(&folder)?;
-        let mut database = Database::open(&layout.spool(), files.as_ref(), vfs)?;
+        let mut database = Database::open(&layout.spool(), files.clone(), vfs)?;
         database.migrate(MIGRATIONS, |transaction| {
             let origin = ids.next_number().cast_signed();
             transaction.execute("INSERT INTO meta VALUES (1, ?1)", [origin])?;
@@ -122,10 +122,13 @@ impl Spool {
         }
         let unneeded = work.unneeded;
         transaction.commit()?;
+        // No entry may come back without its file.
+        let may_remove =
+            unneeded.is_empty() || durability == Durability::Synced || database.sync().is_ok();
         drop(database);
-        for file in unneeded {
+        for file in unneeded.iter().filter(|_| may_remove) {
             // What stays is removed at the next start.
-            self.files.remove(&file).ok();
+            self.files.remove(file).ok();
         }
         Ok(results)
     }

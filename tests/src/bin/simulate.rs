@@ -140,7 +140,12 @@ fn main() -> ExitCode {
     }
     let cases = match options.crash_points {
         true => crash_points(first..end, options.crash_after),
-        false => (first..end).map(|seed| Case { seed, crash_after: None }).collect(),
+        false => (first..end)
+            .map(|seed| Case {
+                seed,
+                crash_after: None,
+            })
+            .collect(),
     };
     let trace = std::env::var_os("RMAIL_TRACE").map(PathBuf::from);
     let trace = trace.filter(|_| cases.len() == 1);
@@ -182,7 +187,9 @@ fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>, started: 
         }
     });
     let failures = failures.into_inner().expect("no panic holds it").len();
-    sum.into_inner().expect("no panic holds it").print(started.elapsed());
+    sum.into_inner()
+        .expect("no panic holds it")
+        .print(started.elapsed());
     println!("failures             {failures:>12}");
     failures
 }
@@ -207,18 +214,27 @@ fn crash_points(seeds: std::ops::Range<u64>, only: Option<u64>) -> Vec<Case> {
     let mut cases = Vec::new();
     for seed in seeds {
         if let Some(operations) = only {
-            cases.push(Case { seed, crash_after: Some(operations) });
+            cases.push(Case {
+                seed,
+                crash_after: Some(operations),
+            });
             continue;
         }
         let whole = run_plan(&Plan::script(seed), seed, None);
         let points = 1..=whole.disk_operations;
-        cases.extend(points.map(|operations| Case { seed, crash_after: Some(operations) }));
+        cases.extend(points.map(|operations| Case {
+            seed,
+            crash_after: Some(operations),
+        }));
     }
     cases
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .map_err(|error| format!("{text:?}: {error}"))
+    };
     match text.split_once("..") {
         None => number(text).map(|seed| (seed, seed + 1)),
         Some((first, end)) => Ok((number(first)?, number(end)?)),

@@ -113,6 +113,13 @@ impl Files for MountFiles {
         Ok(self.handle(&mut state, file, false))
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        let path = self.inner(path)?;
+        let mut state = lock(&self.state);
+        let file = state.open_file(self.mount, path)?;
+        Ok(self.handle(&mut state, file, true))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (self.inner(from)?, self.inner(to)?);
         Ok(lock(&self.state).rename(self.mount, from, to)?)
@@ -140,10 +147,11 @@ impl Files for MountFiles {
         match made {
             Ok(()) => self.sync_folder(path.parent().expect("the root folder is there")),
             Err(DiskError::Exists) => {
-                let state = lock(&self.state);
-                state.must_live(self.mount)?;
-                state.tree.find_folder(inner)?;
-                Ok(())
+                lock(&self.state).tree.find_folder(inner)?;
+                match path == self.root {
+                    true => Ok(()),
+                    false => self.sync_folder(path.parent().expect("it is not the root folder")),
+                }
             }
             Err(DiskError::NotFound) => {
                 self.create_folder(path.parent().expect("the root folder is there"))?;

@@ -61,12 +61,17 @@ async fn mailboxes(session: &mut ImapSession) -> Vec<String> {
     let lines = completion.untagged.iter().map(|response| &response.text);
     let listed = lines.filter(|line| line.starts_with("* LIST ") && !line.contains("\\Noselect"));
     let names = listed.filter_map(|line| line.rsplit(' ').next());
-    names.map(|name| name.trim_matches('"').to_owned()).collect()
+    names
+        .map(|name| name.trim_matches('"').to_owned())
+        .collect()
 }
 
 fn check_mailboxes(scene: &Scene, account: &str, names: &[String]) {
     let ledger = scene.ledger();
-    let known = ledger.mailboxes.iter().filter(|((owner, _), _)| owner == account);
+    let known = ledger
+        .mailboxes
+        .iter()
+        .filter(|((owner, _), _)| owner == account);
     for ((_, name), existence) in known {
         let is_there = names.contains(name);
         match existence {

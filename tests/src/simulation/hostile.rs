@@ -116,7 +116,11 @@ impl Attack<'_> {
     }
 
     async fn noise(&mut self) -> Result<(), Lost> {
-        let listeners = [ListenerKind::Smtp, ListenerKind::Imap, ListenerKind::Submission];
+        let listeners = [
+            ListenerKind::Smtp,
+            ListenerKind::Imap,
+            ListenerKind::Submission,
+        ];
         let listener = listeners[self.entropy.next_below(3) as usize];
         let mut socket = self.connect(listener).await?;
         for _ in 0..self.entropy.next_below(40) {
@@ -239,7 +243,11 @@ impl Attack<'_> {
         socket.send(&text.as_bytes()[..end]);
         // The server ends it.
         let lost = socket.drain(PATIENCE).await;
-        assert_ne!(lost, Lost::Silence, "a silent client is waited for without end");
+        assert_ne!(
+            lost,
+            Lost::Silence,
+            "a silent client is waited for without end"
+        );
         Err(lost)
     }
 
@@ -267,7 +275,11 @@ impl Attack<'_> {
     }
 
     async fn relay(&mut self) -> Result<(), Lost> {
-        let listeners = [ListenerKind::Smtp, ListenerKind::Submission, ListenerKind::Smtps];
+        let listeners = [
+            ListenerKind::Smtp,
+            ListenerKind::Submission,
+            ListenerKind::Smtps,
+        ];
         let listener = listeners[self.entropy.next_below(3) as usize];
         let mut socket = self.connect(listener).await?;
         let foreign = [
@@ -303,7 +315,10 @@ impl Attack<'_> {
         let password = &self.victim.password;
         socket.send_line(&format!("a LOGIN {address} \"{password}\""));
         while let Ok(line) = socket.line(PATIENCE).await {
-            assert!(!line.starts_with("a OK"), "a password was taken in cleartext");
+            assert!(
+                !line.starts_with("a OK"),
+                "a password was taken in cleartext"
+            );
             if line.starts_with("a ") {
                 break;
             }
@@ -329,7 +344,10 @@ impl Attack<'_> {
         socket.send_line("b NOOP");
         loop {
             let line = socket.line(PATIENCE).await?;
-            assert!(!line.starts_with('z'), "an injected command was answered: {line}");
+            assert!(
+                !line.starts_with('z'),
+                "an injected command was answered: {line}"
+            );
             if line.starts_with("b ") {
                 return Ok(());
             }

@@ -184,7 +184,8 @@ impl ImapSession {
         };
         let unknown = selected.view.unknown();
         if let (Some(first), Some(last)) = (unknown.first(), unknown.last()) {
-            self.command(&format!("FETCH {first}:{last} (UID FLAGS)")).await?;
+            self.command(&format!("FETCH {first}:{last} (UID FLAGS)"))
+                .await?;
         }
         Ok(())
     }
@@ -257,7 +258,10 @@ impl ImapSession {
     }
 
     fn completed(&mut self, text: &str, untagged: Vec<Response>) -> Completion {
-        assert!(!text.starts_with("BAD"), "a command was not understood: {text}");
+        assert!(
+            !text.starts_with("BAD"),
+            "a command was not understood: {text}"
+        );
         self.scene.ledger().commands += 1;
         Completion {
             is_ok: text.starts_with("OK"),
@@ -275,7 +279,10 @@ impl ImapSession {
         match heard {
             Heard::Expunged(Some(uid)) => ledger.saw_gone(&selected.generation, uid),
             Heard::Fetched(Some(uid)) => {
-                let token = response.literals.iter().find_map(|literal| token_in(literal));
+                let token = response
+                    .literals
+                    .iter()
+                    .find_map(|literal| token_in(literal));
                 if let Some(token) = token {
                     ledger.saw(&selected.generation, uid, token);
                 }

@@ -6,7 +6,7 @@ use rmail_proto::{Entropy, SystemFlags};
 use rmail_store::MailboxRef;
 
 use super::{
-    imap_session::{Completion, ImapSession},
+    imap_session::{Completion, ImapSession, Selected},
     ledger::{Existence, Generation},
     mailbox_view::Known,
     message::Token,
@@ -108,7 +108,10 @@ impl Desk<'_> {
             2..=4 => self.session.command("NOOP").await.map(drop),
             5 | 6 => {
                 let seconds = 1 + self.entropy.next_below(90);
-                self.session.idle(Duration::from_secs(seconds)).await.map(drop)
+                self.session
+                    .idle(Duration::from_secs(seconds))
+                    .await
+                    .map(drop)
             }
             7 | 8 => self.append().await,
             9..=11 => self.store().await,
@@ -150,7 +153,7 @@ impl Desk<'_> {
                 ledger.came(&account, token);
                 ledger.acknowledged += 1;
             }
-            Ok(_) => ledger.did_not_come(&account, token),
+            Ok(_) => ledger.refused(&account, token),
             Err(_) if !was_complete => ledger.did_not_come(&account, token),
             Err(_) => {}
         }
@@ -251,7 +254,8 @@ impl Desk<'_> {
                     ledger.came(&account, token);
                     came.push(token);
                 }
-                false => ledger.did_not_come(&account, token),
+                false if completion.is_ok => ledger.did_not_come(&account, token),
+                false => ledger.refused(&account, token),
             }
         }
         self.remember_own(&target, &came);
@@ -281,7 +285,10 @@ impl Desk<'_> {
             return Ok(());
         };
         let expected = self.scene.ledger().message(token);
-        let completion = self.session.command(&format!("UID FETCH {uid} (BODY.PEEK[])")).await?;
+        let completion = self
+            .session
+            .command(&format!("UID FETCH {uid} (BODY.PEEK[])"))
+            .await?;
         let mut literals = completion.untagged.iter().flat_map(|found| &found.literals);
         if let Some(found) = literals.next() {
             assert!(
@@ -289,15 +296,25 @@ impl Desk<'_> {
                 "message {token:?} is not what was sent"
             );
         }
-        let structure = format!("UID FETCH {uid} (ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)");
+        let structure =
+            format!("UID FETCH {uid} (ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)");
         self.session.command(&structure).await.map(drop)
     }
 
     async fn search(&mut self) -> Result<(), Lost> {
-        let criteria = ["ALL", "UNSEEN", "DELETED", "KEYWORD $Work", "SUBJECT message"];
+        let criteria = [
+            "ALL",
+            "UNSEEN",
+            "DELETED",
+            "KEYWORD $Work",
+            "SUBJECT message",
+        ];
         let chosen = criteria[self.entropy.next_below(5) as usize];
         let uid = ["", "UID "][self.entropy.next_below(2) as usize];
-        self.session.command(&format!("{uid}SEARCH {chosen}")).await.map(drop)
+        self.session
+            .command(&format!("{uid}SEARCH {chosen}"))
+            .await
+            .map(drop)
     }
 
     async fn ask(&mut self) -> Result<(), Lost> {
@@ -320,7 +337,9 @@ impl Desk<'_> {
                 name: name.clone(),
                 tokens: Vec::new(),
             });
-            return self.change(&format!("CREATE {name}"), &[(&name, Existence::There)]).await;
+            return self
+                .change(&format!("CREATE {name}"), &[(&name, Existence::There)])
+                .await;
         };
         let name = own.name.clone();
         if self.entropy.next_below(2) == 0 {
@@ -342,7 +361,8 @@ impl Desk<'_> {
             self.scene.ledger().doom(&account, token);
         }
         *self.own = None;
-        self.change(&format!("DELETE {name}"), &[(&name, Existence::Gone)]).await
+        self.change(&format!("DELETE {name}"), &[(&name, Existence::Gone)])
+            .await
     }
 
     /// Changes which mailboxes there are, and notes what that leads to.
@@ -352,10 +372,20 @@ impl Desk<'_> {
         for (name, _) in ends {
             let key = (account.clone(), (*name).to_owned());
             before.push(self.existence(name));
-            self.scene.ledger().mailboxes.insert(key, Existence::Unknown);
+            self.scene
+                .ledger()
+                .mailboxes
+                .insert(key, Existence::Unknown);
         }
         let completion = self.session.command(command).await?;
-        let is_certain = before.iter().all(|known| *known != Some(Existence::Unknown));
+        // A mailbox that is renamed or deleted while it is open: it is opened again.
+        let is_open = |selected: &Selected| ends.iter().any(|(name, _)| selected.name == *name);
+        if self.session.selected.as_ref().is_some_and(is_open) {
+            self.session.selected = None;
+        }
+        let is_certain = before
+            .iter()
+            .all(|known| *known != Some(Existence::Unknown));
         for ((name, end), before) in ends.iter().zip(before) {
             let key = (account.clone(), (*name).to_owned());
             let existence = match completion.is_ok {
@@ -453,7 +483,10 @@ impl Desk<'_> {
         }
         let first = self.entropy.next_below(uids.len() as u64) as usize;
         let count = 1 + self.entropy.next_below(3) as usize;
-        Some((generation, uids[first..].iter().take(count).copied().collect()))
+        Some((
+            generation,
+            uids[first..].iter().take(count).copied().collect(),
+        ))
     }
 
     /// The message numbers of UIDs, in the view.
@@ -462,7 +495,10 @@ impl Desk<'_> {
         let messages = &selected.view.messages;
         let number = |uid: &u32| messages.iter().position(|known| known.uid == Some(*uid));
         let numbers: Option<Vec<usize>> = uids.iter().map(number).collect();
-        let numbers = numbers?.iter().map(|index| (index + 1).to_string()).collect::<Vec<_>>();
+        let numbers = numbers?
+            .iter()
+            .map(|index| (index + 1).to_string())
+            .collect::<Vec<_>>();
         Some(numbers.join(","))
     }
 }

@@ -8,6 +8,9 @@
 //! | moves | | | | |
 //! | marks with `\Deleted`, or deletes the mailbox | min − 1, once | | | |
 //!
+//! Where a disk fails, a refusal is no answer: what could not be synced may be there all the same,
+//! as when the answer is lost.
+//!
 //! A message that anybody marked may be expunged by anybody, and so may a copy of it: from then on
 //! `min` does not grow. A UID that was seen belongs to one message for ever, and one that was seen
 //! to go does not come back.
@@ -49,6 +52,8 @@ pub(super) enum Existence {
 pub(super) struct Ledger {
     /// The time, for the histories.
     pub(super) now: Instant,
+    /// Whether the disk fails now and then, so that a refusal says nothing.
+    pub(super) disk_fails: bool,
     last_token: u64,
     /// What was noted of each message, for whoever has to find out what went wrong.
     histories: BTreeMap<Token, Vec<String>>,
@@ -86,7 +91,18 @@ impl Ledger {
         self.copies(account, token).max += 1;
     }
 
-    /// The copy was refused, or its end was never sent.
+    /// The server said that it did not take the copy.
+    pub(super) fn refused(&mut self, account: &str, token: Token) {
+        match self.disk_fails {
+            true => self.note(
+                token,
+                format!("was refused for {account} by a disk that fails"),
+            ),
+            false => self.did_not_come(account, token),
+        }
+    }
+
+    /// The copy's end was never sent, or it is certain that there is none.
     pub(super) fn did_not_come(&mut self, account: &str, token: Token) {
         self.note(token, format!("did not come to {account}"));
         self.copies(account, token).max -= 1;
@@ -169,7 +185,10 @@ impl Ledger {
         }
         for token in found.keys() {
             let is_known = self.copies.contains_key(&(account.to_owned(), *token));
-            assert!(is_known, "{account} holds message {token:?}, which nobody sent there");
+            assert!(
+                is_known,
+                "{account} holds message {token:?}, which nobody sent there"
+            );
         }
     }
 

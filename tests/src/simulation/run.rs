@@ -67,13 +67,17 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
     }
     let operations_before = world.disk(HOST).operations();
     let scene = Scene::new(world);
+    scene.ledger().disk_fails = plan.chaos.disk_fails;
     let mut entropy = Entropy::new(seed ^ 0x6361_7374);
     let mut cast = Cast::new(scene.clone());
     let faults_end = started + plan.fault_time;
     populate(&mut cast, &scene, plan, &mut entropy);
     let chaos = plan.chaos.clone();
     let chance = Entropy::new(entropy.next_u64());
-    cast.add("chaos".to_owned(), chaos.run(scene.clone(), chance, faults_end));
+    cast.add(
+        "chaos".to_owned(),
+        chaos.run(scene.clone(), chance, faults_end),
+    );
     let is_done = cast.play(faults_end + LIVENESS);
     assert!(is_done, "not done in time:\n{}", cast.describe());
 
@@ -82,7 +86,11 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
     cast.add("spool".to_owned(), wait_for_spool(scene.clone()));
     let deadline = scene.at() + LIVENESS;
     let is_empty = cast.play(deadline);
-    assert!(is_empty, "the spool is not empty in time:\n{}", cast.describe());
+    assert!(
+        is_empty,
+        "the spool is not empty in time:\n{}",
+        cast.describe()
+    );
     let operations = scene.world().disk(HOST).operations() - operations_before;
 
     // What was acknowledged is on the disk, not only in memory.
@@ -94,7 +102,10 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         let name = format!("audit of {}", account.address);
         cast.add(name, audit_when_up(scene.clone(), server, account));
     }
-    cast.add("stop".to_owned(), stop_at_last(scene.clone(), plan.setup.servers));
+    cast.add(
+        "stop".to_owned(),
+        stop_at_last(scene.clone(), plan.setup.servers),
+    );
     let is_done = cast.play(scene.at() + LIVENESS);
     assert!(is_done, "the audit does not end:\n{}", cast.describe());
     check_errors(&scene, plan);
@@ -198,7 +209,9 @@ async fn stop_at_last(scene: Scene, servers: usize) {
     let are_down = |scene: &Scene| {
         let world = scene.world();
         let mut servers = (0..servers).map(ServerIndex);
-        servers.all(|server| !world.is_up(HOST, server)).then_some(())
+        servers
+            .all(|server| !world.is_up(HOST, server))
+            .then_some(())
     };
     scene.wait_for(are_down).await;
 }
@@ -207,7 +220,12 @@ async fn stop_at_last(scene: Scene, servers: usize) {
 fn check_errors(scene: &Scene, plan: &Plan) {
     let errors = scene.world().take_errors();
     let is_expected = |line: &String| {
-        let disk = ["input/output error", "disk I/O error", "the disk is full"];
+        let disk = [
+            "input/output error",
+            "disk I/O error",
+            "unable to open database file",
+            "the disk is full",
+        ];
         disk.iter().any(|words| line.contains(words))
     };
     let mut counted: BTreeMap<String, u32> = BTreeMap::new();

@@ -83,7 +83,8 @@ impl Scene {
     pub(super) async fn sleep(&self, duration: Duration) {
         let until = self.at() + duration;
         self.world().wake_at(until);
-        self.wait_for(|scene| (scene.at() >= until).then_some(())).await;
+        self.wait_for(|scene| (scene.at() >= until).then_some(()))
+            .await;
     }
 
     /// Waits until there is something. It is looked for whenever anything has happened.

@@ -195,7 +195,9 @@ impl Sender {
             let is_hosted = self.is_hosted(scene, recipient);
             assert!(!is_hosted, "a recipient was refused for good: {recipient}");
         }
-        letter.recipients.retain(|recipient| !refused.contains(recipient));
+        letter
+            .recipients
+            .retain(|recipient| !refused.contains(recipient));
         if accepted.is_empty() {
             return match letter.recipients.is_empty() {
                 true => reset(socket).await,
@@ -211,22 +213,21 @@ impl Sender {
             Some(bytes_max) => send_chunks(socket, entropy, &message, bytes_max).await,
             None => self.send_data(scene, socket, &message).await,
         };
-        let is_accepted = match &answer {
-            Ok(reply) => Some(reply.code == 250),
-            Err(_) if was_complete => None,
-            Err(_) => Some(false),
-        };
+        let is_accepted = matches!(&answer, Ok(reply) if reply.code == 250 && was_complete);
         let mut ledger = scene.ledger();
         for recipient in &accepted {
-            match is_accepted {
-                Some(true) => ledger.came(recipient, letter.token),
-                Some(false) => ledger.did_not_come(recipient, letter.token),
-                None => {}
+            match &answer {
+                Ok(_) if is_accepted => ledger.came(recipient, letter.token),
+                Ok(_) if was_complete => ledger.refused(recipient, letter.token),
+                Err(_) if was_complete => {}
+                Ok(_) | Err(_) => ledger.did_not_come(recipient, letter.token),
             }
         }
-        if is_accepted == Some(true) {
+        if is_accepted {
             ledger.acknowledged += 1;
-            letter.recipients.retain(|recipient| !accepted.contains(recipient));
+            letter
+                .recipients
+                .retain(|recipient| !accepted.contains(recipient));
         }
         drop(ledger);
         let reply = answer?;

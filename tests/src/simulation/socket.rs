@@ -66,7 +66,6 @@ impl Socket {
         Ok(())
     }
 
-
     /// Sends all of it, when there is room.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         match &mut self.tls {
@@ -139,7 +138,8 @@ impl Socket {
         match &mut self.tls {
             Some(tls) => {
                 let plaintext = tls.try_read(&bytes);
-                self.received.extend(plaintext.map_err(|_| Lost::Connection)?);
+                self.received
+                    .extend(plaintext.map_err(|_| Lost::Connection)?);
                 self.transmit();
             }
             None => self.received.extend(bytes),

@@ -465,9 +465,8 @@ impl World {
                 let servers = self.hosts[host.0].servers.iter_mut();
                 let mut processes = servers.flatten();
                 // Each process sees the disk under a path of its own.
-                let is_its = |process: &&mut Process| {
-                    process.hint_socket.file_name() == to.file_name()
-                };
+                let is_its =
+                    |process: &&mut Process| process.hint_socket.file_name() == to.file_name();
                 if let Some(process) = processes.find(is_its) {
                     process.node.handle_datagram(now, &bytes);
                 }
@@ -613,7 +612,8 @@ impl World {
 
     fn plan_at(&mut self, at: Instant, happening: Happening) {
         self.happenings_planned += 1;
-        self.happenings.insert((at, self.happenings_planned), happening);
+        self.happenings
+            .insert((at, self.happenings_planned), happening);
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
@@ -657,7 +657,10 @@ impl Drop for World {
 /// A certificate whose signatures all have one length (Ed25519), so that how many bytes a
 /// handshake takes is the same in each run. It is for tests alone; its key is no secret.
 fn certificate() -> Arc<ServerTls> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/world/certificate"));
+    let folder = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/world/certificate"
+    ));
     let setup = Setup {
         config: serde_json::json!({
             "tls": { "cert_file": folder.join("cert.pem"), "key_file": folder.join("key.pem") },

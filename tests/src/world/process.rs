@@ -11,9 +11,7 @@ use rmail_server::{
     outside::hints,
     tls::ServerTls,
 };
-use rmail_store::{
-    AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store, StoreError,
-};
+use rmail_store::{AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store, StoreError};
 
 use crate::{AccountChange, Mount};
 
@@ -135,7 +133,9 @@ fn credential(password: &str, entropy: &mut Entropy) -> String {
 
 fn find(store: &SqliteStore, address: &str) -> Result<AccountId, StoreError> {
     let account = store.account_by_address(&parse(address))?;
-    account.map(|account| account.id).ok_or(StoreError::NoSuchAccount)
+    account
+        .map(|account| account.id)
+        .ok_or(StoreError::NoSuchAccount)
 }
 
 fn parse(address: &str) -> Address {

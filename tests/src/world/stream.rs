@@ -225,7 +225,9 @@ impl Stream {
             let id = session.id();
             self.session = None;
             process.node.handle_session_over(now, id);
-            around.trace.line(now.at, self.id, format_args!("session over"));
+            around
+                .trace
+                .line(now.at, self.id, format_args!("session over"));
             self.end_server(now, around.entropy);
             has_changed = true;
         }
