@@ -40,8 +40,8 @@ pub(crate) fn dialogue(input: &[u8]) {
     memory.make("Other", None);
     memory.deliver("From: a@b.c\r\nSubject: x\r\n\r\nHello\r\n");
     memory.deliver(
-        "Content-Type: multipart/mixed; boundary=x\r\n\r\n\
-         --x\r\n\r\nOne\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nTo: d@e.f\r\n\r\nTwo\r\n--x--\r\n",
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nOne\r\n\
+         --x\r\nContent-Type: message/rfc822\r\n\r\nTo: d@e.f\r\n\r\nTwo\r\n--x--\r\n",
     );
     let refused = [
         "Select",
