@@ -210,7 +210,7 @@ fn check_fetch(values: &[Value]) -> Option<()> {
         match name.as_str() {
             // What stands in the first three is the scanner's: see `check_envelope`, `check_body`.
             "ENVELOPE" | "BODY" | "BODYSTRUCTURE" | "FLAGS" | "MODSEQ" | "EMAILID" => {
-                drop(as_list(value)?)
+                as_list(value).map(|_| ())?
             }
             name if name.starts_with("BODY[") || name.starts_with("RFC822") => {
                 let is_size = name == "RFC822.SIZE";
