@@ -112,9 +112,7 @@ impl<'a> Reader<'a> {
             while !self.take(b")") {
                 // A multipart's bodies, and a field's addresses, follow each other directly.
                 let is_list = matches!(values.last(), Some(Value::List(_)));
-                if !self.take(b" ") && !(is_list && self.0.starts_with(b"(")) {
-                    return None;
-                }
+                (self.take(b" ") || is_list && self.0.starts_with(b"(")).then_some(())?;
                 values.push(self.value()?);
             }
             return Some(Value::List(values));
