@@ -22,6 +22,16 @@ pub const SMTP_COMMAND_LINE_BYTES: usize = 2 * 1024;
 /// Longest line of an SMTP AUTH exchange, CRLF included (RFC 4954 §4).
 pub const SMTP_AUTH_LINE_BYTES: usize = 12 * 1024;
 
+/// Received fields of a message; one with more goes in circles (RFC 5321 §6.3 asks for 100 at
+/// least).
+pub const SMTP_RECEIVED_FIELDS: u32 = 100;
+
+/// Longest `ENVID=` value in bytes (RFC 3461 §4.4).
+pub const SMTP_ENVID_BYTES: usize = 100;
+
+/// Longest `ORCPT=` value in bytes (RFC 3461 §4.2).
+pub const SMTP_ORCPT_BYTES: usize = 500;
+
 /// Longest local-part in bytes (RFC 5321 §4.5.3.1.1).
 pub const LOCAL_PART_BYTES: usize = 64;
 
