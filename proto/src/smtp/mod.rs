@@ -1,11 +1,13 @@
-//! SMTP (RFC 5321): the server side.
+//! SMTP (RFC 5321) and LMTP (RFC 2033): the server side, and the client side in [`client`].
 
 mod auth;
 mod call;
+pub mod client;
 mod command;
 mod dot;
 mod from;
 mod header;
+mod peer_reply;
 mod refusal;
 mod reply;
 mod server;
@@ -13,5 +15,6 @@ mod trace;
 mod upload;
 
 pub use call::{Call, Config, Envelope, Identity, Listener, Recipient, Reply, Tls};
+pub use peer_reply::PeerReply;
 pub use refusal::{EnhancedCode, Refusal};
 pub use server::Server;

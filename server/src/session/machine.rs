@@ -142,6 +142,7 @@ fn map_call<A, B>(action: Action<A>, map: impl FnOnce(A) -> B) -> Action<B> {
 fn without_reply<R>(event: Event<std::convert::Infallible>) -> Event<R> {
     match event {
         Event::TlsEstablished(info) => Event::TlsEstablished(info),
+        Event::TlsFailed(reason) => Event::TlsFailed(reason),
         Event::Reply(_, never) => match never {},
         Event::Notice(notice) => Event::Notice(notice),
         Event::Sent(bytes) => Event::Sent(bytes),
