@@ -201,3 +201,61 @@ pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
 /// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
 /// 5321 §4.5.3.1.5. Longer texts take several lines.
 pub const SMTP_REPLY_TEXT_BYTES: usize = 450;
+
+/// Longest line of a reply that the SMTP client reads, CRLF included (RFC 5321 §4.5.3.1.5 asks for
+/// 512; some peers write more).
+pub const SMTP_REPLY_LINE_BYTES: usize = 4 * 1024;
+
+/// Lines of one reply that the SMTP client reads.
+pub const SMTP_REPLY_LINES_MAX: usize = 256;
+
+/// Text of one reply that the SMTP client keeps, in bytes; later lines are read and dropped.
+pub const SMTP_REPLY_KEPT_BYTES: usize = 8 * 1024;
+
+/// Recipients of one mail transaction of the SMTP client, if the peer asks for no fewer (every
+/// server takes 100: RFC 5321 §4.5.3.1.8).
+pub const SMTP_CLIENT_RECIPIENTS_MAX: usize = 100;
+
+/// Send credit without which the SMTP client begins no mail transaction.
+pub const SMTP_CLIENT_CREDIT_BYTES: usize = SEND_CREDIT_BYTES / 2;
+
+/// BDAT chunks of the SMTP client that may wait for their reply.
+pub const SMTP_CLIENT_CHUNKS_IN_FLIGHT: usize = 8;
+
+/// Longest ENVID in bytes that is passed on (RFC 3461 §4.4).
+pub const SMTP_ENVELOPE_ID_BYTES: usize = 100;
+
+/// Longest ORCPT in bytes that is passed on (RFC 3461 §4.2).
+pub const SMTP_ORIGINAL_RECIPIENT_BYTES: usize = 500;
+
+/// Iterations that SCRAM-SHA-256 may ask of the SMTP client: fewer are no protection (RFC 7677
+/// §4), more are an attack.
+pub const SCRAM_ITERATIONS: core::ops::RangeInclusive<u32> = 4096..=1_000_000;
+
+/// Longest message of a SCRAM server, in bytes.
+pub const SCRAM_MESSAGE_BYTES: usize = 2 * 1024;
+
+/// Waiting for the greeting of an SMTP server (RFC 5321 §4.5.3.2.1).
+pub const SMTP_GREETING_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to EHLO, HELO, LHLO, STARTTLS, a step of AUTH, or RSET.
+pub const SMTP_HELLO_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to MAIL (RFC 5321 §4.5.3.2.2).
+pub const SMTP_MAIL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to RCPT (RFC 5321 §4.5.3.2.3).
+pub const SMTP_RCPT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to DATA (RFC 5321 §4.5.3.2.4).
+pub const SMTP_DATA_COMMAND_TIMEOUT: Duration = Duration::from_secs(2 * 60);
+
+/// Waiting for an SMTP server to take bytes, or to reply to a BDAT that is not the last (RFC 5321
+/// §4.5.3.2.5).
+pub const SMTP_DATA_BLOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+
+/// Waiting for the reply to the end of a message (RFC 5321 §4.5.3.2.6).
+pub const SMTP_DATA_END_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Waiting for the reply to QUIT, when all that matters is done.
+pub const SMTP_QUIT_TIMEOUT: Duration = Duration::from_secs(30);

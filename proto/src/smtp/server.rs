@@ -424,8 +424,9 @@ impl Connection for Server {
         match event {
             Event::TlsEstablished(tls) => self.handle_tls_established(now, tls),
             Event::Reply(id, reply) => self.handle_reply(now, id, reply),
-            // The world looks at the account again with each MAIL.
-            Event::Notice(_) => {}
+            // The world looks at the account again with each MAIL; only clients hear of a failed
+            // handshake.
+            Event::Notice(_) | Event::TlsFailed(_) => {}
             Event::Sent(bytes) => {
                 self.credit.give_back(bytes);
                 self.sent_at = now.at;
