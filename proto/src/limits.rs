@@ -259,3 +259,85 @@ pub const SMTP_DATA_END_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Waiting for the reply to QUIT, when all that matters is done.
 pub const SMTP_QUIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest label of a domain name (RFC 1035 §2.3.4).
+pub const DNS_LABEL_BYTES: usize = 63;
+
+/// Longest domain name as text without its final dot; on the wire that is 255 (RFC 1035 §2.3.4).
+pub const DNS_NAME_BYTES: usize = 253;
+
+/// What we say that we take in a datagram (EDNS, RFC 6891 §6.2.3): it passes unfragmented.
+pub const DNS_PAYLOAD_BYTES: u16 = 1232;
+
+/// Longest datagram that is looked at. A driver's buffer need not hold more.
+pub const DNS_DATAGRAM_BYTES: usize = 4096;
+
+/// Longest answer that is taken by TCP.
+pub const DNS_MESSAGE_BYTES: usize = 32 * 1024;
+
+/// Name servers that are asked (resolv.conf(5) has the same).
+pub const DNS_SERVERS_MAX: usize = 3;
+
+/// Domains of a search list that are kept.
+pub const DNS_SEARCH_MAX: usize = 6;
+
+/// Largest `ndots` (resolv.conf(5)).
+pub const DNS_NDOTS_MAX: u32 = 15;
+
+/// Longest `resolv.conf` that is read.
+pub const RESOLV_CONF_BYTES: usize = 64 * 1024;
+
+/// Waiting for one name server, where nothing else is said (resolv.conf(5)).
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same at most (resolv.conf(5)).
+pub const DNS_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// How often each name server is asked, where nothing else is said (resolv.conf(5)).
+pub const DNS_ATTEMPTS: u32 = 2;
+
+/// The same at most (resolv.conf(5)).
+pub const DNS_ATTEMPTS_MAX: u32 = 5;
+
+/// From a question to its answer, whatever happens between.
+pub const DNS_LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Timeouts in a row after which a name server is asked last.
+pub const DNS_SERVER_TIMEOUTS_MAX: u32 = 2;
+
+/// How long it is asked last. Then a single question tries it again.
+pub const DNS_SERVER_PENALTY: Duration = Duration::from_secs(30);
+
+/// Datagrams that do not fit their question after which it is asked by TCP: somebody guesses.
+pub const DNS_STRAYS_MAX: u32 = 16;
+
+/// Aliases (CNAME) that are followed for one question.
+pub const DNS_ALIASES_MAX: u32 = 16;
+
+/// Questions that are being asked at once; each has a socket open.
+pub const DNS_LOOKUPS_IN_FLIGHT: usize = 128;
+
+/// Further questions that wait for their turn.
+pub const DNS_LOOKUPS_WAITING: usize = 4096;
+
+/// Queries that wait for an answer, those with the same question counted one by one.
+pub const DNS_WAITERS_MAX: usize = 16 * 1024;
+
+/// Answers that are kept.
+pub const DNS_CACHE_ENTRIES: usize = 8 * 1024;
+
+/// What they take in memory together, about.
+pub const DNS_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time for which records are kept, whatever their TTL says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The same for what is not there (RFC 2308 §5 finds one to three hours reasonable).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long a first failure of the name servers is kept; doubled with each that follows (RFC
+/// 9520 §3.2).
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(5);
+
+/// The same at most (RFC 9520 §3.2).
+pub const DNS_FAILURE_TTL_MAX: Duration = Duration::from_secs(5 * 60);
