@@ -135,7 +135,8 @@ pub enum SpoolWrite {
     /// Ends an attempt at a lot, all in one: what has become of its recipients, when those that
     /// still wait are tried again, and the reports to the sender. When none waits, the lot goes;
     /// with the last lot, the entry and its content. Recipients that have met their fate before
-    /// keep it. Synced, unless everything was delivered locally, which done twice is harmless.
+    /// keep it, and where none of them was waiting the reports have been spooled before. Synced,
+    /// unless everything was delivered locally, which done twice is harmless.
     /// Answered by `Done`.
     Conclude {
         /// Which entry.

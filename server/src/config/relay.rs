@@ -178,7 +178,9 @@ fn parse_tls(text: &str) -> Option<RelayTls> {
 }
 
 fn parse_host(text: &str) -> Option<PeerHost> {
-    let unbracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let unbracketed = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     match unbracketed.unwrap_or(text).parse() {
         Ok(address) => Some(PeerHost::Address(address)),
         Err(_) => parse_host_name(text).map(PeerHost::Name),
@@ -193,7 +195,10 @@ fn parse_host_and_port(text: &str) -> Option<(PeerHost, NonZeroU16)> {
 fn parse_server(text: &str) -> Option<SocketAddr> {
     let with_port = text.parse();
     with_port
-        .or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)))
+        .or_else(|_| {
+            text.parse()
+                .map(|address: IpAddr| SocketAddr::new(address, 53))
+        })
         .ok()
 }
 
@@ -242,13 +247,23 @@ mod tests {
         let Via::Smtp(host, port) = route.via else {
             panic!("{route:?}");
         };
-        assert_eq!((host.to_string().as_str(), port.get()), ("mail.example.net", 2525));
+        assert_eq!(
+            (host.to_string().as_str(), port.get()),
+            ("mail.example.net", 2525)
+        );
         let route = parse_route("*.example.org lmtp:[::1]:24").unwrap();
         assert!(route.is_below);
         assert!(matches!(route.via, Via::Lmtp(PeerHost::Address(_), _)));
         assert_eq!(parse_route("a.b hold").unwrap().via, Via::Hold);
         assert_eq!(parse_route("a.b  mx").unwrap().via, Via::Mx);
-        for text in ["a.b", "a.b nowhere", "a.b smtp:c", "a.b smtp:c:0", "-a hold", "a.b c d"] {
+        for text in [
+            "a.b",
+            "a.b nowhere",
+            "a.b smtp:c",
+            "a.b smtp:c:0",
+            "-a hold",
+            "a.b c d",
+        ] {
             assert!(parse_route(text).is_none(), "{text}");
         }
     }

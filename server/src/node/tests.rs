@@ -36,6 +36,8 @@ impl Site {
         let node = Node::new(NodeSetup {
             config: Arc::new(config),
             tls: Arc::new(tls),
+            client_tls: ClientTls::without_roots(),
+            resolv_conf: String::new(),
             seed: 1,
             cache_key: Secret::new([1; 32]),
             hashes_running_max: 2,
@@ -132,7 +134,10 @@ impl Site {
             match action {
                 NodeAction::RunJob(job) => self.jobs.push_back(job),
                 NodeAction::Notify(session, event) => self.events.push((session, event)),
-                NodeAction::SendDatagram { .. }
+                NodeAction::Dial { .. }
+                | NodeAction::SendUdp { .. }
+                | NodeAction::CloseUdp(_)
+                | NodeAction::SendDatagram { .. }
                 | NodeAction::SetLogLevel(_)
                 | NodeAction::StopListening
                 | NodeAction::Stopped => {}
@@ -227,6 +232,7 @@ fn message_whose_last_piece_fails_leaves_no_upload() {
         header_from: Vec::new(),
         smtputf8: false,
         eight_bit_mime: false,
+        notice: smtp::MailNotice::default(),
     };
     let message = smtp::Call::Message {
         upload,
@@ -353,8 +359,9 @@ fn refreshes_of_a_mailbox_do_not_pile_up_and_a_busy_one_is_tried_again() {
 #[test]
 fn end_of_a_delivery_that_can_not_be_written_is_tried_again() {
     let mut site = Site::new();
-    let hold = SpoolWrite::Hold {
+    let hold = SpoolWrite::PutOff {
         spool: SpoolId(1),
+        destination: rmail_store::Destination::Local,
         until: site.now.unix,
         reason: "no such mailbox".to_owned(),
     };
@@ -419,7 +426,7 @@ fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
         site.make_account_of(name);
         let address = Address::parse(&format!("{name}@mail.example")).unwrap();
         let path = rmail_proto::ForwardPath::Address(address);
-        smtp::Recipient { path }
+        smtp::Recipient::new(path)
     });
     let session = site.connect(ListenerKind::Smtp);
     let envelope = smtp::Envelope {
@@ -430,6 +437,7 @@ fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
         header_from: Vec::new(),
         smtputf8: false,
         eight_bit_mime: false,
+        notice: smtp::MailNotice::default(),
     };
     let message = smtp::Call::Message {
         upload: UploadId(1),

@@ -115,13 +115,16 @@ impl Report {
     fn write(&self, store: &dyn Store, sink: &mut Sink<'_>) -> Result<(), StoreError> {
         let boundary = format!("=_{}", self.id);
         sink.write(self.head(&boundary).as_bytes())?;
-        let (start, end) = (self.return_path_bytes(), match self.is_full() {
-            true => self.original.size_bytes,
-            false => self
-                .original
-                .header_bytes
-                .min(limits::REPORT_HEADER_BYTES as u64),
-        });
+        let (start, end) = (
+            self.return_path_bytes(),
+            match self.is_full() {
+                true => self.original.size_bytes,
+                false => self
+                    .original
+                    .header_bytes
+                    .min(limits::REPORT_HEADER_BYTES as u64),
+            },
+        );
         let mut offset = start;
         let mut ends_line = true;
         while offset < end {
@@ -155,7 +158,11 @@ impl Report {
                 "message/global-headers",
                 "message/global",
             ),
-            false => ("message/delivery-status", "text/rfc822-headers", "message/rfc822"),
+            false => (
+                "message/delivery-status",
+                "text/rfc822-headers",
+                "message/rfc822",
+            ),
         };
         let returned_type = match self.is_full() {
             true => message_type,
@@ -267,8 +274,8 @@ impl Report {
     /// `per-recipient-fields` (RFC 3464 §2.3).
     fn recipient_fields(&self, reported: &Reported) -> String {
         let mut fields = String::new();
-        if let Some((kind, address)) = (reported.recipient.notice.orcpt.as_deref())
-            .and_then(|orcpt| orcpt.split_once(';'))
+        if let Some((kind, address)) =
+            (reported.recipient.notice.orcpt.as_deref()).and_then(|orcpt| orcpt.split_once(';'))
             && let Some(address) = decode_xtext(address)
         {
             let _ = write!(fields, "Original-Recipient: {kind}; {address}\r\n");
@@ -277,7 +284,11 @@ impl Report {
             ForwardPath::Postmaster => format!("postmaster@{}", self.hostname),
             ForwardPath::Address(address) => address.to_string(),
         };
-        let kind = if address.is_ascii() { "rfc822" } else { "utf-8" };
+        let kind = if address.is_ascii() {
+            "rfc822"
+        } else {
+            "utf-8"
+        };
         let (action, status) = (reported.action, &reported.status);
         let _ = write!(
             fields,

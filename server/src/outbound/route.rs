@@ -70,9 +70,7 @@ pub fn route(config: &Config, domain: &Domain) -> Route {
         Some(Via::Smtp(place, port)) => host(HostKind::Smtp, place, port.get()),
         Some(Via::Lmtp(place, port)) => host(HostKind::Lmtp, place, port.get()),
         None => match &relay.smarthost {
-            Some(smarthost) => {
-                host(HostKind::Smarthost, &smarthost.host, smarthost.port.get())
-            }
+            Some(smarthost) => host(HostKind::Smarthost, &smarthost.host, smarthost.port.get()),
             None => Route::Remote(NextHop::Mx(domain.clone())),
         },
     }

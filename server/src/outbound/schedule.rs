@@ -100,7 +100,15 @@ mod tests {
         let mut plain = schedule(r#"{"relay": {"delay_notice": 31536000}}"#);
         plain.delay_notice = Duration::from_secs(400 * 86_400);
         let mut expected = vec![0];
-        for delay in [minute, 5 * minute, 15 * minute, 30 * minute, hour, 4 * hour, 8 * hour] {
+        for delay in [
+            minute,
+            5 * minute,
+            15 * minute,
+            30 * minute,
+            hour,
+            4 * hour,
+            8 * hour,
+        ] {
             expected.push(expected[expected.len() - 1] + delay);
         }
         while expected[expected.len() - 1] + day < 5 * day {

@@ -31,8 +31,8 @@ use rmail_proto::{
 
 pub use machine::{Call, Machine, Reply};
 pub use raw::RawStream;
-use transport::Transport;
 pub use transport::TlsSide;
+use transport::Transport;
 
 use crate::limits;
 

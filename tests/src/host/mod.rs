@@ -255,6 +255,17 @@ impl Host {
                 NodeAction::SendDatagram { to, bytes } => {
                     self.plan(DATAGRAM_LATENCY_MAX, Happening::Datagram { to, bytes });
                 }
+                NodeAction::Dial { session, .. } => {
+                    // There is nobody out there.
+                    let now = self.now;
+                    if let Some(process) = self.process(id) {
+                        let refused = Err("connection refused".to_owned());
+                        let begun = process.node.handle_dialled(now, session, refused);
+                        assert!(begun.is_none(), "there is no connection");
+                    }
+                }
+                // Questions to nobody.
+                NodeAction::SendUdp { .. } | NodeAction::CloseUdp(_) => {}
                 NodeAction::SetLogLevel(_) => {}
                 NodeAction::StopListening => {
                     if let Some(process) = self.process(id) {

@@ -11,7 +11,7 @@ use rmail_server::{
     credentials::Credential,
     node::{Node, NodeSetup, World},
     outside::hints,
-    tls::ServerTls,
+    tls::{ClientTls, ServerTls},
 };
 use rmail_store::{AccountUpdate, DirectoryWrite, Files, NewAccount, SqliteStore, Store};
 
@@ -46,6 +46,8 @@ impl Process {
         let node = Node::new(NodeSetup {
             config: Arc::new(config),
             tls,
+            client_tls: ClientTls::without_roots(),
+            resolv_conf: String::new(),
             seed: entropy.next_u64(),
             cache_key: Secret::new(bytes(&mut entropy)),
             hashes_running_max: 2,

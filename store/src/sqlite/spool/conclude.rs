@@ -14,22 +14,26 @@ use super::{
 use crate::{Concluded, Destination, Fate, NewRecipient, SpoolId, limits, store::Result};
 
 impl Batch<'_> {
+    /// Returns whether any of these recipients was still waiting: else all of it, its reports as
+    /// well, has been done before.
     pub(super) fn conclude(
         &mut self,
         (spool, destination): LotKey<'_>,
         concluded: &[Concluded],
         retry_at: Option<UnixTime>,
         tells_delay: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let entry = to_sql(spool.0);
+        let mut is_new = false;
         for concluded in concluded {
-            self.note_fate(entry, destination, concluded)?;
+            is_new |= self.note_fate(entry, destination, concluded)?;
         }
         if self.remove_lot_if_done(entry, destination)? {
-            return self.remove_if_finished(entry);
+            self.remove_if_finished(entry)?;
+            return Ok(is_new);
         }
         let Some(retry_at) = retry_at else {
-            return Ok(());
+            return Ok(is_new);
         };
         self.transaction
             .prepare_cached(
@@ -39,7 +43,7 @@ impl Batch<'_> {
             )?
             .execute(params![entry, destination, retry_at.0, tells_delay])?;
         self.touch(destination);
-        Ok(())
+        Ok(is_new)
     }
 
     /// Gives up the claim on a lot without an attempt: until then, or until it is released.
@@ -147,8 +151,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Notes what has become of recipients that wait, and what was tried.
-    fn note_fate(&self, entry: i64, destination: &str, concluded: &Concluded) -> Result<()> {
+    /// Notes what has become of recipients that wait, and what was tried. Returns whether there
+    /// were any.
+    fn note_fate(&self, entry: i64, destination: &str, concluded: &Concluded) -> Result<bool> {
         let (by, answer) = shortened(&concluded.told);
         let fate = fate_number(concluded.fate);
         let mut statement = self.transaction.prepare_cached(
@@ -168,7 +173,7 @@ impl Batch<'_> {
             ])?;
         }
         if noted == 0 || concluded.fate == Fate::Delivered {
-            return Ok(());
+            return Ok(noted > 0);
         }
         let number: i64 = self
             .transaction
@@ -189,7 +194,7 @@ impl Batch<'_> {
         self.transaction
             .prepare_cached("DELETE FROM attempts WHERE entry = ?1 AND number <= ?2")?
             .execute(params![entry, number - limits::ATTEMPTS_KEPT])?;
-        Ok(())
+        Ok(true)
     }
 
     /// Whether this path is a recipient of the entry already, whatever has become of it.

@@ -268,12 +268,14 @@ impl Batch<'_> {
                 tells_delay,
                 reports,
             } => {
-                for report in &reports {
-                    self.accept(report)?;
-                }
                 let lot = (spool, destination_text(&destination));
-                self.conclude(lot, &concluded, retry_at, tells_delay)
-                    .map(done)
+                let is_new = self.conclude(lot, &concluded, retry_at, tells_delay)?;
+                if is_new {
+                    for report in &reports {
+                        self.accept(report)?;
+                    }
+                }
+                Ok(SpoolWritten::Done)
             }
             SpoolWrite::Expand {
                 spool,
