@@ -7,6 +7,7 @@ mod transcript;
 mod world;
 
 mod content;
+mod model;
 mod opening;
 mod rule_tests;
 mod transaction;
