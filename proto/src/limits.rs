@@ -341,3 +341,9 @@ pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(5);
 
 /// The same at most (RFC 9520 §3.2).
 pub const DNS_FAILURE_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Hosts that are tried for one domain; further mail exchangers are left out.
+pub const ROUTE_HOSTS_MAX: usize = 10;
+
+/// Addresses of one host that are tried (RFC 5321 §5.1 asks for two at least).
+pub const ROUTE_ADDRESSES_MAX: usize = 8;

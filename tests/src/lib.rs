@@ -6,10 +6,13 @@
 //! - A [`Site`] is where a journey takes place: a [`Host`], or real daemons behind sockets.
 //!   Whatever carries its bytes is a [`Wire`].
 //! - A [`Daemon`](daemon::Daemon) is a process, for the suites that need one.
+//! - A [`DnsWorld`] is all that there is in the DNS; a [`DnsServer`] has it behind sockets.
 
 mod client;
 mod client_tls;
 pub mod daemon;
+mod dns_server;
+mod dns_world;
 mod host;
 pub mod journeys;
 pub mod lines;
@@ -20,6 +23,8 @@ mod site;
 
 pub use client::Client;
 pub use client_tls::ClientTls;
+pub use dns_server::DnsServer;
+pub use dns_world::{Conduct, DnsFault, DnsReply, DnsWorld};
 pub use host::Host;
 pub use journeys::Journey;
 pub use pipe::Link;

@@ -1,4 +1,5 @@
-//! SMTP (RFC 5321) and LMTP (RFC 2033): the server side, and the client side in [`client`].
+//! SMTP (RFC 5321) and LMTP (RFC 2033): the server side, the client side in [`client`], and where
+//! mail goes.
 
 mod auth;
 mod call;
@@ -12,6 +13,7 @@ mod peer_reply;
 mod received;
 mod refusal;
 mod reply;
+mod route;
 mod server;
 mod trace;
 mod upload;
@@ -20,5 +22,6 @@ pub use call::{Call, Config, Envelope, Identity, Listener, Recipient, Reply, Tls
 pub use dsn::{MailNotice, Notify, RcptNotice, Return, decode_xtext, encode_xtext};
 pub use peer_reply::PeerReply;
 pub use refusal::{EnhancedCode, Refusal};
+pub use route::{Exchanger, Families, Plan, Route, RouteAction, RouteConfig, RouteFailure};
 pub use server::Server;
 pub use trace::write_id;

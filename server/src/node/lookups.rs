@@ -1,18 +1,18 @@
-//! Which hosts take the mail for a destination: MX records, addresses, and the resolver that knows
-//! them.
+//! Which hosts take the mail for a destination, and the resolver that knows them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use rmail_proto::{
-    Domain, Now,
+    Now,
     dns::{
-        Action, Config as ResolverConfig, Failure, LookupResult, Mx, Name, QueryId, Question,
-        RecordType, Records, ResolvConf, Resolver, StreamId,
+        Action, Config as ResolverConfig, Failure, LookupResult, Name, QueryId, Question,
+        RecordType, Records, ResolvConf, Resolver, Source, StreamId,
     },
-    smtp::EnhancedCode,
+    smtp::{EnhancedCode, Route, RouteAction, RouteConfig},
 };
 
 use super::{Node, NodeAction, NodeTimer, SessionEntry, SessionKind, SocketId};
@@ -46,31 +46,27 @@ pub(super) struct NoHosts {
 pub(super) struct Lookups {
     resolver: Resolver,
     resolv_conf: String,
-    queries: BTreeMap<QueryId, (String, Asked)>,
+    /// For which destination a question was asked.
+    queries: BTreeMap<QueryId, (String, Question)>,
     queries_asked: u64,
     searches: BTreeMap<String, Search>,
     /// The resolver's connections, by the sessions that drive them.
     streams: BTreeMap<SessionId, StreamId>,
 }
 
-/// What was asked for a destination.
-#[derive(Clone, Debug)]
-enum Asked {
-    Exchangers,
-    /// Addresses of the host with this place in the list.
-    Addresses(usize),
-}
-
-/// Hosts that are looked for.
+/// What is looked for, for a destination.
 #[derive(Debug)]
-struct Search {
-    port: u16,
-    /// In the order in which they are to be tried.
-    hosts: Vec<(String, BTreeSet<IpAddr>)>,
-    /// Answers that are still to come.
-    pending: usize,
-    /// Why addresses were not found that may be found later.
-    failure: Option<Failure>,
+enum Search {
+    /// The mail exchangers of a domain.
+    Exchangers(Box<Route>),
+    /// The addresses of a host that the configuration names.
+    Addresses {
+        port: u16,
+        found: Vec<IpAddr>,
+        /// Answers that are still to come.
+        pending: u32,
+        failure: Option<Failure>,
+    },
 }
 
 impl Lookups {
@@ -95,6 +91,26 @@ fn resolver_config(config: &Config, resolv_conf: &str) -> ResolverConfig {
     resolver
 }
 
+/// What finding mail exchangers must know of this server.
+fn route_config(config: &Config) -> RouteConfig {
+    let own_addresses = match config.smtp.host.is_unspecified() {
+        true => Vec::new(),
+        false => vec![config.smtp.host],
+    };
+    // On another port somebody else may listen.
+    let is_own_port = config.smtp.port == Some(config.relay.port);
+    RouteConfig {
+        own_names: Name::from_domain(&config.hostname).into_iter().collect(),
+        own_addresses: if is_own_port {
+            own_addresses
+        } else {
+            Vec::new()
+        },
+        loopback_is_own: is_own_port,
+        ..RouteConfig::default()
+    }
+}
+
 impl Node {
     /// The configuration is another one.
     pub(super) fn reconfigure_lookups(&mut self) {
@@ -104,250 +120,159 @@ impl Node {
 
     /// Looks for the hosts of a destination; [`Node::handle_hosts`] follows, perhaps at once.
     pub(super) fn find_hosts(&mut self, now: Now, key: &str, next_hop: &NextHop) {
-        let mx_port = self.config.relay.port.get();
         match next_hop {
-            NextHop::Mx(domain) => match NextHop::literal(domain) {
-                Some(address) => self.found_address(now, key, domain.as_str(), address, mx_port),
-                None => self.find_exchangers(now, key, domain, mx_port),
-            },
-            NextHop::Host {
-                host: PeerHost::Address(address),
-                port,
-                ..
-            } => self.found_address(now, key, &address.to_string(), *address, *port),
-            NextHop::Host {
-                host: PeerHost::Name(name),
-                port,
-                ..
-            } => self.find_addresses(now, key, vec![name.to_string()], *port),
-        }
-    }
-
-    fn found_address(&mut self, now: Now, key: &str, name: &str, address: IpAddr, port: u16) {
-        let host = FoundHost {
-            name: name.to_owned(),
-            address: SocketAddr::new(address, port),
-        };
-        self.handle_hosts(now, key, Ok(vec![host]));
-    }
-
-    fn find_exchangers(&mut self, now: Now, key: &str, domain: &Domain, port: u16) {
-        match Name::from_domain(domain) {
-            Ok(name) => {
-                let search = Search {
-                    port,
-                    hosts: vec![(domain.to_string(), BTreeSet::new())],
-                    pending: 1,
-                    failure: None,
-                };
+            NextHop::Mx(domain) => {
+                let config = Arc::new(route_config(&self.config));
+                let route = Route::new(config, domain.clone(), self.entropy.next_u64());
+                let search = Search::Exchangers(Box::new(route));
                 self.lookups.searches.insert(key.to_owned(), search);
-                self.ask(now, key, Asked::Exchangers, name, RecordType::Mx);
+                self.advance_search(now, key);
             }
-            Err(_) => {
-                let why = format!("{domain} is no name of the DNS");
-                let status = EnhancedCode(5, 1, 2);
-                self.handle_hosts(now, key, Err(NoHosts { status, why }));
-            }
+            NextHop::Host { host, port, .. } => match host {
+                PeerHost::Address(address) => {
+                    let host = FoundHost {
+                        name: address.to_string(),
+                        address: SocketAddr::new(*address, *port),
+                    };
+                    self.handle_hosts(now, key, Ok(vec![host]));
+                }
+                PeerHost::Name(name) => self.find_addresses(now, key, name.as_str(), *port),
+            },
         }
     }
 
-    fn find_addresses(&mut self, now: Now, key: &str, names: Vec<String>, port: u16) {
-        let hosts = names.into_iter().take(limits::HOSTS_TRIED);
-        let hosts: Vec<(String, BTreeSet<IpAddr>)> = hosts
-            .map(|name| match name.as_str() {
-                "localhost" => {
-                    let own = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-                    (name, BTreeSet::from(own))
-                }
-                _ => (name, BTreeSet::new()),
-            })
-            .collect();
-        let asked: Vec<(usize, Name)> = (hosts.iter().enumerate())
-            .filter(|(_, (_, addresses))| addresses.is_empty())
-            .filter_map(|(place, (name, _))| Some((place, Name::parse(name).ok()?)))
-            .collect();
-        let search = Search {
+    fn find_addresses(&mut self, now: Now, key: &str, name: &str, port: u16) {
+        let found = match name {
+            "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            _ => Vec::new(),
+        };
+        let asked = Name::parse(name).ok().filter(|_| found.is_empty());
+        let search = Search::Addresses {
             port,
-            hosts,
-            pending: 2 * asked.len(),
+            found,
+            pending: if asked.is_some() { 2 } else { 0 },
             failure: None,
         };
         self.lookups.searches.insert(key.to_owned(), search);
-        for (place, name) in asked {
+        if let Some(name) = asked {
             for record_type in [RecordType::Aaaa, RecordType::A] {
-                self.ask(now, key, Asked::Addresses(place), name.clone(), record_type);
+                self.ask(now, key, Question::new(name.clone(), record_type));
             }
         }
-        self.check_search(now, key);
+        self.advance_search(now, key);
     }
 
-    fn ask(&mut self, now: Now, key: &str, asked: Asked, name: Name, record_type: RecordType) {
+    fn ask(&mut self, now: Now, key: &str, question: Question) {
         let lookups = &mut self.lookups;
         lookups.queries_asked += 1;
         let id = QueryId(lookups.queries_asked);
-        lookups.queries.insert(id, (key.to_owned(), asked));
-        let question = Question::new(name, record_type);
+        lookups
+            .queries
+            .insert(id, (key.to_owned(), question.clone()));
         lookups.resolver.handle_query(now, id, question);
         self.drain_resolver(now);
     }
 
     fn handle_answer(&mut self, now: Now, id: QueryId, result: LookupResult) {
-        let Some((key, asked)) = self.lookups.queries.remove(&id) else {
+        let Some((key, question)) = self.lookups.queries.remove(&id) else {
             return;
         };
-        match asked {
-            Asked::Exchangers => self.handle_exchangers(now, &key, result),
-            Asked::Addresses(place) => {
-                if let Some(search) = self.lookups.searches.get_mut(&key) {
-                    search.take_addresses(place, result);
-                    self.check_search(now, &key);
+        match self.lookups.searches.get_mut(&key) {
+            Some(Search::Exchangers(route)) => route.handle_answer(&question, result),
+            Some(Search::Addresses {
+                found,
+                pending,
+                failure,
+                ..
+            }) => {
+                *pending -= 1;
+                match result {
+                    Ok(answer) => found.extend(addresses(&answer.records)),
+                    Err(why) => *failure = Some(why),
                 }
             }
+            None => {}
         }
+        self.advance_search(now, &key);
     }
 
-    /// RFC 5321 §5.1.
-    fn handle_exchangers(&mut self, now: Now, key: &str, result: LookupResult) {
-        let Some(search) = self.lookups.searches.remove(key) else {
-            return;
+    /// Asks what a search wants to know, and ends it when it knows all.
+    fn advance_search(&mut self, now: Now, key: &str) {
+        let outcome = loop {
+            match self.lookups.searches.get_mut(key) {
+                None => return,
+                Some(Search::Exchangers(route)) => match route.poll_action() {
+                    None => return,
+                    Some(RouteAction::Ask(question)) => self.ask(now, key, question),
+                    Some(RouteAction::Done(outcome)) => {
+                        let port = self.config.relay.port.get();
+                        break outcome
+                            .map(|plan| hosts_of(&plan, port))
+                            .map_err(|failure| NoHosts {
+                                status: failure.enhanced,
+                                why: failure.text,
+                            });
+                    }
+                },
+                Some(Search::Addresses { pending: 1.., .. }) => return,
+                Some(Search::Addresses {
+                    port,
+                    found,
+                    failure,
+                    ..
+                }) => break named_host(key, *port, found, failure.as_ref()),
+            }
         };
-        let domain = search.hosts[0].0.clone();
-        let no_hosts = |status, why| Err(NoHosts { status, why });
-        let outcome = match result {
-            Ok(answer) => match answer.records {
-                Records::Mx(exchangers) => self.order_exchangers(&domain, &exchangers),
-                Records::A(_)
-                | Records::Aaaa(_)
-                | Records::Ptr(_)
-                | Records::Tlsa(_)
-                | Records::Txt(_) => unreachable!("an answer is of the type that was asked for"),
-            },
-            // Its own address takes its mail.
-            Err(Failure::NoData(_)) => Ok(vec![domain]),
-            Err(failure @ Failure::NoSuchDomain(_)) => {
-                no_hosts(EnhancedCode(5, 1, 2), format!("{domain}: {failure}"))
-            }
-            Err(failure @ Failure::AliasLoop) => {
-                no_hosts(EnhancedCode(4, 4, 4), format!("{domain}: {failure}"))
-            }
-            Err(failure @ Failure::Temporary(_)) => {
-                no_hosts(EnhancedCode(4, 4, 3), format!("{domain}: {failure}"))
-            }
-        };
-        match outcome {
-            Ok(names) => self.find_addresses(now, key, names, search.port),
-            Err(error) => self.handle_hosts(now, key, Err(error)),
-        }
-    }
-
-    /// The hosts in the order in which they are to be tried: by preference, equal ones by chance;
-    /// none that would lead back to this server.
-    fn order_exchangers(
-        &mut self,
-        domain: &str,
-        exchangers: &[Mx],
-    ) -> Result<Vec<String>, NoHosts> {
-        let is_null = |mx: &Mx| mx.exchange == Name::root();
-        if !exchangers.is_empty() && exchangers.iter().all(is_null) {
-            // RFC 7505.
-            return Err(NoHosts {
-                status: EnhancedCode(5, 1, 10),
-                why: format!("{domain} takes no mail (null MX)"),
-            });
-        }
-        let own = self.config.hostname.as_str();
-        let own = exchangers.iter().filter(|mx| mx.exchange.as_str() == own);
-        let own_preference = own.map(|mx| mx.preference).min();
-        let usable = exchangers.iter().filter(|mx| !is_null(mx));
-        let closer = usable.filter(|mx| own_preference.is_none_or(|own| mx.preference < own));
-        let mut ordered: Vec<(u16, u64, String)> = closer
-            .map(|mx| {
-                (
-                    mx.preference,
-                    self.entropy.next_u64(),
-                    mx.exchange.to_string(),
-                )
-            })
-            .collect();
-        ordered.sort();
-        match (ordered.is_empty(), own_preference) {
-            (false, _) => Ok(ordered.into_iter().map(|(_, _, name)| name).collect()),
-            (true, Some(_)) => Err(NoHosts {
-                status: EnhancedCode(5, 4, 6),
-                why: format!("mail for {domain} leads back to this server, which does not host it"),
-            }),
-            (true, None) => Err(NoHosts {
-                status: EnhancedCode(4, 4, 4),
-                why: format!("{domain} has no mail exchanger that can be used"),
-            }),
-        }
-    }
-
-    fn check_search(&mut self, now: Now, key: &str) {
-        let search = self.lookups.searches.get(key);
-        if search.is_none_or(|search| search.pending > 0) {
-            return;
-        }
-        let search = self
-            .lookups
-            .searches
-            .remove(key)
-            .expect("it was just there");
-        let found = search.finish();
-        self.handle_hosts(now, key, found);
+        self.lookups.searches.remove(key);
+        self.handle_hosts(now, key, outcome);
     }
 }
 
-impl Search {
-    fn take_addresses(&mut self, place: usize, result: LookupResult) {
-        self.pending -= 1;
-        match result {
-            Ok(answer) => {
-                let addresses = &mut self.hosts[place].1;
-                match answer.records {
-                    Records::A(found) => addresses.extend(found.iter().copied().map(IpAddr::from)),
-                    Records::Aaaa(found) => {
-                        addresses.extend(found.iter().copied().map(IpAddr::from));
-                    }
-                    Records::Mx(_) | Records::Ptr(_) | Records::Tlsa(_) | Records::Txt(_) => {}
-                }
-            }
-            Err(failure @ Failure::Temporary(_)) => self.failure = Some(failure),
-            Err(Failure::NoSuchDomain(_) | Failure::NoData(_) | Failure::AliasLoop) => {}
-        }
+fn addresses(records: &Records) -> Vec<IpAddr> {
+    match records {
+        Records::A(found) => found.iter().copied().map(IpAddr::from).collect(),
+        Records::Aaaa(found) => found.iter().copied().map(IpAddr::from).collect(),
+        Records::Mx(_) | Records::Ptr(_) | Records::Tlsa(_) | Records::Txt(_) => Vec::new(),
     }
+}
 
-    /// All addresses, host by host, the families of each in turns.
-    fn finish(self) -> Result<Vec<FoundHost>, NoHosts> {
-        let mut found = Vec::new();
-        for (name, addresses) in &self.hosts {
-            let (mut v6, mut v4): (VecDeque<IpAddr>, VecDeque<IpAddr>) =
-                addresses.iter().partition(|address| address.is_ipv6());
-            while !v6.is_empty() || !v4.is_empty() {
-                for address in [v6.pop_front(), v4.pop_front()].into_iter().flatten() {
-                    found.push(FoundHost {
-                        name: name.clone(),
-                        address: SocketAddr::new(address, self.port),
-                    });
-                }
-            }
-        }
-        found.truncate(limits::HOSTS_TRIED);
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let names: Vec<&str> = self.hosts.iter().map(|(name, _)| name.as_str()).collect();
-        let names = names.join(", ");
-        Err(match self.failure {
-            Some(failure) => NoHosts {
-                status: EnhancedCode(4, 4, 3),
-                why: format!("{names}: {failure}"),
-            },
-            None => NoHosts {
-                status: EnhancedCode(5, 4, 4),
-                why: format!("{names}: there is no such host, or it has no address"),
-            },
+fn hosts_of(plan: &rmail_proto::smtp::Plan, port: u16) -> Vec<FoundHost> {
+    let targets = plan.targets().map(|(exchanger, address)| FoundHost {
+        name: match &exchanger.name {
+            Some(name) => name.to_string(),
+            None => address.to_string(),
+        },
+        address: SocketAddr::new(address, port),
+    });
+    targets.take(limits::HOSTS_TRIED).collect()
+}
+
+/// The host of a key such as `smarthost:mail.example.net:587`.
+fn named_host(
+    key: &str,
+    port: u16,
+    found: &[IpAddr],
+    failure: Option<&Failure>,
+) -> Result<Vec<FoundHost>, NoHosts> {
+    let name = key.split(':').nth(1).unwrap_or(key);
+    let hosts = found.iter().take(limits::HOSTS_TRIED);
+    let hosts: Vec<FoundHost> = hosts
+        .map(|&address| FoundHost {
+            name: name.to_owned(),
+            address: SocketAddr::new(address, port),
         })
+        .collect();
+    match (hosts.is_empty(), failure) {
+        (false, _) => Ok(hosts),
+        // What the configuration names may be put right: that is no ground to give mail up.
+        (true, Some(failure)) => Err(NoHosts {
+            status: EnhancedCode(4, 4, 3),
+            why: format!("{name} can't be found: {failure}"),
+        }),
+        (true, None) => Err(NoHosts {
+            status: EnhancedCode(4, 4, 3),
+            why: format!("{name} can't be found"),
+        }),
     }
 }
 
@@ -390,7 +315,7 @@ impl Node {
 
     /// A datagram came to a UDP socket.
     pub fn handle_udp(&mut self, now: Now, socket: SocketId, from: SocketAddr, bytes: &[u8]) {
-        let source = rmail_proto::dns::Source(socket.0);
+        let source = Source(socket.0);
         self.lookups
             .resolver
             .handle_datagram(now, source, from, bytes);
