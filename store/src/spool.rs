@@ -320,6 +320,14 @@ pub struct QueuedMessage {
     pub attempts: Vec<QueuedAttempt>,
 }
 
+impl QueuedMessage {
+    /// The lot in which a recipient waits.
+    pub fn lot_of(&self, recipient: &QueuedRecipient) -> Option<&QueuedLot> {
+        let mut lots = self.lots.iter();
+        lots.find(|lot| lot.destination == recipient.destination)
+    }
+}
+
 /// A lot.
 #[derive(Clone, Debug)]
 pub struct QueuedLot {

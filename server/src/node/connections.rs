@@ -514,8 +514,8 @@ impl Node {
         }
         self.advance_destination(now, &key);
         // The room that it leaves may be for another destination.
-        let waiting = self.outbound.destinations.iter();
-        let waiting = waiting.find(|(other, it)| **other != key && !it.waiting.is_empty());
+        let mut others = self.outbound.destinations.iter();
+        let waiting = others.find(|(other, it)| **other != key && !it.waiting.is_empty());
         if let Some(other) = waiting.map(|(other, _)| other.clone()) {
             self.advance_destination(now, &other);
         }
