@@ -26,7 +26,7 @@ struct Site {
     /// How many jobs are run before the process dies, if it is to.
     jobs_left: Option<u32>,
     config: Arc<Config>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// When tests begin.
@@ -59,7 +59,7 @@ impl Site {
             dials: VecDeque::new(),
             jobs_left: None,
             config,
-            folder,
+            _folder: folder,
         };
         site.node.handle_start(site.now);
         site.settle();
