@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use rmail_proto::{
     CallId, Instant, Now,
+    mime::{Part, Parts},
     smtp::{
         self, EnhancedCode, PeerReply,
         client::{
@@ -283,7 +284,7 @@ impl Node {
             reverse_path: entry.reverse_path.clone(),
             recipients: recipients.collect(),
             size_bytes: entry.summary.size_bytes.saturating_sub(skipped),
-            parts: Bytes::new(),
+            parts: parts_behind(&entry.summary.parts, skipped),
             eight_bit: true,
             smtputf8: entry.smtputf8,
             return_of_content: entry.notice.ret.map(|ret| match ret {
@@ -632,6 +633,19 @@ fn peer_reply(outcome: &Outcome) -> Option<&PeerReply> {
 /// The status code of a reply (RFC 3463); where it has none, the class alone.
 fn status_of(reply: &PeerReply, class: u8) -> EnhancedCode {
     reply.enhanced.unwrap_or(EnhancedCode(class, 0, 0))
+}
+
+/// The part tree of what stands behind so many bytes of the header, in its stored form.
+fn parts_behind(stored: &[u8], skipped_bytes: u64) -> Bytes {
+    let behind = |offset: u64| offset.saturating_sub(skipped_bytes);
+    let shifted = |part: &Part| Part {
+        header: behind(part.header.start)..behind(part.header.end),
+        body: behind(part.body.start)..behind(part.body.end),
+        ..part.clone()
+    };
+    let parts = Parts::decode(stored);
+    let parts = parts.and_then(|parts| Parts::new(parts.iter().map(shifted).collect()));
+    parts.map_or_else(Bytes::new, |parts| parts.encode().into())
 }
 
 fn client_notify(notify: smtp::Notify) -> smtp::client::Notify {

@@ -55,6 +55,8 @@ struct Town {
     conducts: BTreeMap<SocketAddr, Conduct>,
     seen: BTreeMap<SocketAddr, Seen>,
     sender: SessionId,
+    /// What stands in messages behind their subjects.
+    text: String,
 }
 
 const ONE: &str = "192.0.2.1:25";
@@ -76,6 +78,7 @@ impl Town {
             conducts: BTreeMap::new(),
             seen: BTreeMap::new(),
             sender,
+            text: "\r\nText\r\n".to_owned(),
         }
     }
 
@@ -107,7 +110,8 @@ impl Town {
             "" => ReversePath::Null,
             from => ReversePath::Address(address(from)),
         };
-        let content = format!("Return-Path: {reverse_path}\r\nSubject: to {to:?}\r\n\r\nText\r\n");
+        let text = &self.text;
+        let content = format!("Return-Path: {reverse_path}\r\nSubject: to {to:?}\r\n{text}");
         let envelope = smtp::Envelope {
             id: format!("mail{}", self.site.calls),
             reverse_path,
@@ -622,6 +626,22 @@ fn what_was_accepted_outlives_the_process_wherever_it_dies() {
             }
         }
     }
+}
+
+#[test]
+fn text_in_8_bits_is_converted_for_a_peer_that_takes_7() {
+    let mut town = Town::new();
+    town.text = "Content-Type: text/plain; charset=utf-8\r\n\
+                 Content-Transfer-Encoding: 8bit\r\n\r\nGr\u{fc}\u{df}e\r\n"
+        .to_owned();
+    town.send(&["a@one.example"]);
+    let content = &town.seen(ONE).contents[0];
+    assert!(content.is_ascii(), "{content}");
+    assert!(content.starts_with("Subject: to "), "{content}");
+    assert!(
+        content.contains("Gr=C3=BC=C3=9Fe") || content.contains("base64"),
+        "{content}"
+    );
 }
 
 #[test]
