@@ -53,6 +53,9 @@ pub enum Event<R> {
     /// The handshake that [`Action::StartTls`] asked for is done; also the first event of a
     /// machine on a listener with implicit TLS whose configuration says that TLS is not up yet.
     TlsEstablished(TlsInfo),
+    /// The handshake failed, for this reason, in one line for people. Only machines that are their
+    /// connection's client are told; nothing more can be sent or received.
+    TlsFailed(String),
     /// The answer to [`Action::Call`].
     Reply(CallId, R),
     /// Something may have changed. An empty, coalesced hint: losing or doubling one is harmless.
@@ -80,8 +83,8 @@ pub enum Action<C> {
     Call(CallId, C),
     /// The reply to this call is no longer wanted. It may come all the same.
     Cancel(CallId),
-    /// Start TLS as the server, after everything before it was sent. Input that was received
-    /// before and not consumed is thrown away.
+    /// Start TLS as the side that the machine is, server or client, after everything before it was
+    /// sent. Input that was received before and not consumed is thrown away.
     StartTls,
     /// End the connection.
     Close(Close),

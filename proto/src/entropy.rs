@@ -1,7 +1,8 @@
 //! The one source of randomness: a seed, stretched.
 
-/// A deterministic generator (SplitMix64). It makes identifiers that must not collide; nothing
-/// that an attacker must not guess comes from it.
+/// A deterministic generator (SplitMix64). It makes identifiers that must not collide. Who sees
+/// some of its numbers can work out the others: what an attacker must not guess comes from it only
+/// where nobody but the one who is asked sees any (the ids of DNS queries).
 #[derive(Clone, Debug)]
 pub struct Entropy {
     state: u64,

@@ -22,6 +22,16 @@ pub const SMTP_COMMAND_LINE_BYTES: usize = 2 * 1024;
 /// Longest line of an SMTP AUTH exchange, CRLF included (RFC 4954 §4).
 pub const SMTP_AUTH_LINE_BYTES: usize = 12 * 1024;
 
+/// Received fields of a message; one with more goes in circles (RFC 5321 §6.3 asks for 100 at
+/// least).
+pub const SMTP_RECEIVED_FIELDS: u32 = 100;
+
+/// Longest `ENVID=` value in bytes (RFC 3461 §4.4).
+pub const SMTP_ENVID_BYTES: usize = 100;
+
+/// Longest `ORCPT=` value in bytes (RFC 3461 §4.2).
+pub const SMTP_ORCPT_BYTES: usize = 500;
+
 /// Longest local-part in bytes (RFC 5321 §4.5.3.1.1).
 pub const LOCAL_PART_BYTES: usize = 64;
 
@@ -191,3 +201,149 @@ pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
 /// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
 /// 5321 §4.5.3.1.5. Longer texts take several lines.
 pub const SMTP_REPLY_TEXT_BYTES: usize = 450;
+
+/// Longest line of a reply that the SMTP client reads, CRLF included (RFC 5321 §4.5.3.1.5 asks for
+/// 512; some peers write more).
+pub const SMTP_REPLY_LINE_BYTES: usize = 4 * 1024;
+
+/// Lines of one reply that the SMTP client reads.
+pub const SMTP_REPLY_LINES_MAX: usize = 256;
+
+/// Text of one reply that the SMTP client keeps, in bytes; later lines are read and dropped.
+pub const SMTP_REPLY_KEPT_BYTES: usize = 8 * 1024;
+
+/// Recipients of one mail transaction of the SMTP client, if the peer asks for no fewer (every
+/// server takes 100: RFC 5321 §4.5.3.1.8).
+pub const SMTP_CLIENT_RECIPIENTS_MAX: usize = 100;
+
+/// Send credit without which the SMTP client begins no mail transaction.
+pub const SMTP_CLIENT_CREDIT_BYTES: usize = SEND_CREDIT_BYTES / 2;
+
+/// BDAT chunks of the SMTP client that may wait for their reply.
+pub const SMTP_CLIENT_CHUNKS_IN_FLIGHT: usize = 8;
+
+/// Longest ENVID in bytes that is passed on (RFC 3461 §4.4).
+pub const SMTP_ENVELOPE_ID_BYTES: usize = 100;
+
+/// Longest ORCPT in bytes that is passed on (RFC 3461 §4.2).
+pub const SMTP_ORIGINAL_RECIPIENT_BYTES: usize = 500;
+
+/// Iterations that SCRAM-SHA-256 may ask of the SMTP client: fewer are no protection (RFC 7677
+/// §4), more are an attack.
+pub const SCRAM_ITERATIONS: core::ops::RangeInclusive<u32> = 4096..=1_000_000;
+
+/// Longest message of a SCRAM server, in bytes.
+pub const SCRAM_MESSAGE_BYTES: usize = 2 * 1024;
+
+/// Waiting for the greeting of an SMTP server (RFC 5321 §4.5.3.2.1).
+pub const SMTP_GREETING_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to EHLO, HELO, LHLO, STARTTLS, a step of AUTH, or RSET.
+pub const SMTP_HELLO_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to MAIL (RFC 5321 §4.5.3.2.2).
+pub const SMTP_MAIL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to RCPT (RFC 5321 §4.5.3.2.3).
+pub const SMTP_RCPT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Waiting for the reply to DATA (RFC 5321 §4.5.3.2.4).
+pub const SMTP_DATA_COMMAND_TIMEOUT: Duration = Duration::from_secs(2 * 60);
+
+/// Waiting for an SMTP server to take bytes, or to reply to a BDAT that is not the last (RFC 5321
+/// §4.5.3.2.5).
+pub const SMTP_DATA_BLOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+
+/// Waiting for the reply to the end of a message (RFC 5321 §4.5.3.2.6).
+pub const SMTP_DATA_END_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Waiting for the reply to QUIT, when all that matters is done.
+pub const SMTP_QUIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest label of a domain name (RFC 1035 §2.3.4).
+pub const DNS_LABEL_BYTES: usize = 63;
+
+/// Longest domain name as text without its final dot; on the wire that is 255 (RFC 1035 §2.3.4).
+pub const DNS_NAME_BYTES: usize = 253;
+
+/// What we say that we take in a datagram (EDNS, RFC 6891 §6.2.3): it passes unfragmented.
+pub const DNS_PAYLOAD_BYTES: u16 = 1232;
+
+/// Longest datagram that is looked at. A driver's buffer need not hold more.
+pub const DNS_DATAGRAM_BYTES: usize = 4096;
+
+/// Longest answer that is taken by TCP.
+pub const DNS_MESSAGE_BYTES: usize = 32 * 1024;
+
+/// Name servers that are asked (resolv.conf(5) has the same).
+pub const DNS_SERVERS_MAX: usize = 3;
+
+/// Domains of a search list that are kept.
+pub const DNS_SEARCH_MAX: usize = 6;
+
+/// Largest `ndots` (resolv.conf(5)).
+pub const DNS_NDOTS_MAX: u32 = 15;
+
+/// Longest `resolv.conf` that is read.
+pub const RESOLV_CONF_BYTES: usize = 64 * 1024;
+
+/// Waiting for one name server, where nothing else is said (resolv.conf(5)).
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same at most (resolv.conf(5)).
+pub const DNS_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// How often each name server is asked, where nothing else is said (resolv.conf(5)).
+pub const DNS_ATTEMPTS: u32 = 2;
+
+/// The same at most (resolv.conf(5)).
+pub const DNS_ATTEMPTS_MAX: u32 = 5;
+
+/// From a question to its answer, whatever happens between.
+pub const DNS_LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Timeouts in a row after which a name server is asked last.
+pub const DNS_SERVER_TIMEOUTS_MAX: u32 = 2;
+
+/// How long it is asked last. Then a single question tries it again.
+pub const DNS_SERVER_PENALTY: Duration = Duration::from_secs(30);
+
+/// Datagrams that do not fit their question after which it is asked by TCP: somebody guesses.
+pub const DNS_STRAYS_MAX: u32 = 16;
+
+/// Aliases (CNAME) that are followed for one question.
+pub const DNS_ALIASES_MAX: u32 = 16;
+
+/// Questions that are being asked at once; each has a socket open.
+pub const DNS_LOOKUPS_IN_FLIGHT: usize = 128;
+
+/// Further questions that wait for their turn.
+pub const DNS_LOOKUPS_WAITING: usize = 4096;
+
+/// Queries that wait for an answer, those with the same question counted one by one.
+pub const DNS_WAITERS_MAX: usize = 16 * 1024;
+
+/// Answers that are kept.
+pub const DNS_CACHE_ENTRIES: usize = 8 * 1024;
+
+/// What they take in memory together, about.
+pub const DNS_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time for which records are kept, whatever their TTL says.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The same for what is not there (RFC 2308 §5 finds one to three hours reasonable).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long a first failure of the name servers is kept; doubled with each that follows (RFC
+/// 9520 §3.2).
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(5);
+
+/// The same at most (RFC 9520 §3.2).
+pub const DNS_FAILURE_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Hosts that are tried for one domain; further mail exchangers are left out.
+pub const ROUTE_HOSTS_MAX: usize = 10;
+
+/// Addresses of one host that are tried (RFC 5321 §5.1 asks for two at least).
+pub const ROUTE_ADDRESSES_MAX: usize = 8;

@@ -64,7 +64,8 @@ pub struct Timeout {
 /// The timers of all machines.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Timer {
-    /// When to give up waiting for the next command or the rest of one.
+    /// When to give up waiting for the next command or the rest of one; as a client, for the reply
+    /// to one.
     Command,
     /// When to give up waiting for more of a message.
     Data,

@@ -19,11 +19,16 @@ use futures_lite::{
 };
 use rmail_server::{
     Instant, Now,
-    node::{Admission, Job, ListenerKind, Node, NodeAction, World},
-    session::{SessionEvent, SessionId},
+    node::{Admission, Job, ListenerKind, Node, NodeAction, SocketId, World},
+    session::{Session, SessionEvent, SessionId},
 };
 
-use crate::{LogFilter, clock::Clock, level_filter};
+use crate::{
+    LogFilter,
+    clock::Clock,
+    datagram::{self, OpenSocket},
+    dial, level_filter,
+};
 
 /// Exit code of a process in which a job panicked.
 const JOB_PANICKED: i32 = 101;
@@ -46,6 +51,8 @@ pub(crate) struct Hub {
 struct Shared {
     node: Node,
     sessions: BTreeMap<SessionId, Sender<SessionEvent>>,
+    /// UDP sockets that are open; dropping one closes it.
+    sockets: BTreeMap<SocketId, OpenSocket>,
     deadline: Option<Instant>,
 }
 
@@ -61,6 +68,7 @@ impl Hub {
             shared: Mutex::new(Shared {
                 node,
                 sessions: BTreeMap::new(),
+                sockets: BTreeMap::new(),
                 deadline: None,
             }),
             world,
@@ -117,6 +125,22 @@ impl Hub {
             admission
         });
         (admission, events)
+    }
+
+    /// A connection that the node asked for is there, or not. The session that it makes of it, if
+    /// it is still wanted.
+    pub(crate) fn handle_dialled(
+        self: &Arc<Self>,
+        id: SessionId,
+        outcome: Result<(), String>,
+    ) -> Option<(Box<Session>, Receiver<SessionEvent>)> {
+        let (sender, events) = unbounded();
+        let begun = self.with_shared(|shared, now| {
+            let begun = shared.node.handle_dialled(now, id, outcome)?;
+            shared.sessions.insert(id, sender);
+            Some(begun)
+        })?;
+        Some((begun, events))
     }
 
     pub(crate) fn session_over(self: &Arc<Self>, session: SessionId) {
@@ -177,6 +201,16 @@ impl Hub {
                     let _ = block_on(poll_once(socket.send_to(&bytes, to)));
                 }
             }
+            NodeAction::Dial {
+                session,
+                to,
+                patience,
+            } => dial::spawn(self, session, to, patience),
+            NodeAction::SendUdp { socket, to, bytes } => {
+                let open = datagram::spawn_udp(self, socket, to, bytes);
+                shared.sockets.insert(socket, open);
+            }
+            NodeAction::CloseUdp(socket) => drop(shared.sockets.remove(&socket)),
             NodeAction::SetLogLevel(level) => {
                 // The subscriber lives as long as the process.
                 let _ = self.log.reload(level_filter(level));

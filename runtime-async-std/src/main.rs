@@ -2,6 +2,7 @@
 
 mod clock;
 mod datagram;
+mod dial;
 mod jobs;
 mod listener;
 mod session;

@@ -10,15 +10,20 @@ use std::{
 
 use rmail_server::{
     Instant, Now,
-    node::{Admission, Job, ListenerKind, Node, NodeAction, World},
-    session::{SessionEvent, SessionId},
+    node::{Admission, Job, ListenerKind, Node, NodeAction, SocketId, World},
+    session::{Session, SessionEvent, SessionId},
 };
 use tokio::{
     net::UnixDatagram,
     sync::{Notify, mpsc, watch},
 };
 
-use crate::{LogFilter, clock::Clock, level_filter};
+use crate::{
+    LogFilter,
+    clock::Clock,
+    datagram::{self, OpenSocket},
+    dial, level_filter,
+};
 
 /// Exit code of a process in which a job panicked.
 const JOB_PANICKED: i32 = 101;
@@ -39,6 +44,8 @@ pub(crate) struct Hub {
 struct Shared {
     node: Node,
     sessions: BTreeMap<SessionId, mpsc::UnboundedSender<SessionEvent>>,
+    /// UDP sockets that are open; dropping one closes it.
+    sockets: BTreeMap<SocketId, OpenSocket>,
     deadline: Option<Instant>,
 }
 
@@ -54,6 +61,7 @@ impl Hub {
             shared: Mutex::new(Shared {
                 node,
                 sessions: BTreeMap::new(),
+                sockets: BTreeMap::new(),
                 deadline: None,
             }),
             world,
@@ -109,6 +117,22 @@ impl Hub {
             admission
         });
         (admission, events)
+    }
+
+    /// A connection that the node asked for is there, or not. The session that it makes of it, if
+    /// it is still wanted.
+    pub(crate) fn handle_dialled(
+        self: &Arc<Self>,
+        id: SessionId,
+        outcome: Result<(), String>,
+    ) -> Option<(Box<Session>, mpsc::UnboundedReceiver<SessionEvent>)> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let begun = self.with_shared(|shared, now| {
+            let begun = shared.node.handle_dialled(now, id, outcome)?;
+            shared.sessions.insert(id, sender);
+            Some(begun)
+        })?;
+        Some((begun, events))
     }
 
     pub(crate) fn session_over(self: &Arc<Self>, session: SessionId) {
@@ -176,6 +200,16 @@ impl Hub {
                     let _ = socket.try_send_to(&bytes, to);
                 }
             }
+            NodeAction::Dial {
+                session,
+                to,
+                patience,
+            } => dial::spawn(self, session, to, patience),
+            NodeAction::SendUdp { socket, to, bytes } => {
+                let open = datagram::spawn_udp(self, socket, to, bytes);
+                shared.sockets.insert(socket, open);
+            }
+            NodeAction::CloseUdp(socket) => drop(shared.sockets.remove(&socket)),
             NodeAction::SetLogLevel(level) => {
                 // The subscriber lives as long as the process.
                 let _ = self.log.reload(level_filter(level));

@@ -6,10 +6,12 @@ pub mod config;
 pub mod credentials;
 pub mod limits;
 pub mod node;
+pub mod outbound;
 pub mod outside;
 pub mod search;
 pub mod session;
 pub mod startup;
 pub mod tls;
 
+pub use bytes::Bytes;
 pub use rmail_proto::{Instant, Now, UnixTime};

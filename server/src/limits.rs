@@ -87,6 +87,34 @@ pub const DELIVERY_ACTIVE: usize = 2_000;
 /// Bytes of their content that are kept in memory.
 pub const DELIVERY_BYTES: usize = 32 * 1024 * 1024;
 
+/// Lots of mail to other servers that are at work or wait for a connection; more wait in the
+/// spool.
+pub const OUTBOUND_ACTIVE: usize = 2_000;
+
+/// The same of one destination.
+pub const OUTBOUND_ACTIVE_EACH: usize = 100;
+
+/// Bytes of their content that are kept in memory; of more, pieces are read as they are sent.
+pub const OUTBOUND_BYTES: usize = 32 * 1024 * 1024;
+
+/// Addresses of hosts that are tried for one destination (RFC 5321 §5.1 asks for two at least).
+pub const HOSTS_TRIED: usize = 10;
+
+/// Connections that may break under one lot before it is put off.
+pub const LOT_CONNECTIONS: u32 = 3;
+
+/// How long a connection to another server may take to come up.
+pub const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long a connection to another server is kept for which there is nothing to do.
+pub const CONNECTION_IDLE: Duration = Duration::from_secs(5);
+
+/// Header of a message that comes back with a report.
+pub const REPORT_HEADER_BYTES: usize = 64 * 1024;
+
+/// Piece in which a message is copied into a report.
+pub const REPORT_PIECE_BYTES: usize = 64 * 1024;
+
 /// How long a message waits in the spool that could not be delivered.
 pub const HOLD: Duration = Duration::from_secs(60);
 

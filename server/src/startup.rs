@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::{
     cli::Prepared,
     node::{Node, NodeSetup, World},
-    outside::random,
-    tls::{ServerTls, TlsError},
+    outside::{name_servers, random},
+    tls::{ClientTls, ServerTls, TlsError},
 };
 
 /// What a runtime drives.
@@ -66,6 +66,8 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
     let node = Node::new(NodeSetup {
         config: Arc::new(config),
         tls: Arc::new(tls),
+        client_tls: ClientTls::of_machine(),
+        resolv_conf: name_servers::read(),
         seed: random::seed(),
         cache_key: Secret::new(random::bytes()),
         hashes_running_max: 2 * processors,

@@ -32,6 +32,12 @@ pub enum StoreError {
     /// There is no such upload.
     #[error("no such upload")]
     NoSuchUpload,
+    /// There is no such message in the queue, or no such recipient of it.
+    #[error("no such message in the queue")]
+    NoSuchEntry,
+    /// The message is being delivered at this moment.
+    #[error("it is being delivered just now")]
+    InDelivery,
     /// The disk, the file system or SQLite failed; an operator must act.
     #[error("{0}")]
     Failed(String),

@@ -33,6 +33,15 @@ pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Remembered deliveries that are looked at for removal with each delivering batch.
 pub const DELIVERED_PRUNED: u32 = 256;
 
+/// Destinations of which one claim takes lots.
+pub const CLAIMED_DESTINATIONS: usize = 256;
+
+/// Attempts at one entry that are remembered.
+pub const ATTEMPTS_KEPT: i64 = 64;
+
+/// Longest answer of a peer that is kept with a recipient, in bytes.
+pub const ANSWER_BYTES: usize = 1024;
+
 /// Staged files of one process.
 pub const STAGES_MAX: usize = 512;
 

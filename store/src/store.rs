@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rmail_proto::{
-    AccountId, Address, DateTime, Flags, InstanceId, MailboxId, ModSeq, ReversePath, Uid,
-    UidValidity, UnixTime,
+    AccountId, Address, DateTime, Flags, InstanceId, MailboxId, ModSeq, Uid, UidValidity, UnixTime,
     imap::{Changes, Columns, Mailbox, MailboxStatus, MessageData, SpecialUse, StoreMode, UidSet},
     mime::Summary,
-    smtp::Recipient,
 };
 
-use crate::StoreError;
+use crate::{
+    QueueFilter, QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StoreError,
+};
 
 /// Shorthand.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -108,10 +108,6 @@ pub enum Content {
 /// Names a staged file of this process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct StageId(pub u64);
-
-/// Names a spool entry; never reused.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct SpoolId(pub u64);
 
 /// A message to be saved.
 #[derive(Clone, Debug)]
@@ -282,85 +278,6 @@ pub struct MailboxState {
     pub changes: Changes,
 }
 
-/// A message that was accepted and is not finished.
-#[derive(Clone, Debug)]
-pub struct SpoolEntry {
-    /// Its id.
-    pub id: SpoolId,
-    /// The id in the Received field and the log.
-    pub envelope_id: String,
-    /// When it was accepted.
-    pub accepted_at: UnixTime,
-    /// Where failure reports go.
-    pub reverse_path: ReversePath,
-    /// Recipients that are not done, with their positions in the envelope.
-    pub recipients: Vec<(u32, Recipient)>,
-    /// What the scanner found.
-    pub summary: Arc<Summary>,
-    /// The content when it is small; else it is in the spool's folder.
-    pub content: Option<Bytes>,
-}
-
-/// A message to be spooled.
-#[derive(Clone, Debug)]
-pub struct NewSpoolEntry {
-    /// The id in the Received field and the log.
-    pub envelope_id: String,
-    /// Where failure reports go.
-    pub reverse_path: ReversePath,
-    /// In the order given.
-    pub recipients: Vec<Recipient>,
-    /// What the scanner found.
-    pub summary: Arc<Summary>,
-    /// The bytes: `Inline` or `Staged`.
-    pub content: Content,
-    /// Whether this process delivers it at once; else it waits for a [`SpoolWrite::Claim`].
-    pub is_claimed: bool,
-}
-
-/// A change of the spool.
-#[derive(Clone, Debug)]
-pub enum SpoolWrite {
-    /// Accepts a message. Synced. Answered by `Accepted`.
-    Accept(NewSpoolEntry),
-    /// These recipients of an entry are done; when none is left, the entry and its content go.
-    /// Not synced, unless that takes a file: done twice is harmless. Answered by `Done`.
-    Finish {
-        /// Which entry.
-        spool: SpoolId,
-        /// Positions in the envelope.
-        recipients: Vec<u32>,
-    },
-    /// Puts entries off until then (and gives up the claim). Answered by `Done`.
-    Hold {
-        /// Which entry.
-        spool: SpoolId,
-        /// When to look at it again.
-        until: UnixTime,
-        /// Why, for people.
-        reason: String,
-    },
-    /// Claims entries that are due and that nobody (who lives) has claimed. Answered by
-    /// `Claimed`.
-    Claim {
-        /// At most so many.
-        count_max: usize,
-        /// At most so many bytes of content in memory.
-        bytes_max: usize,
-    },
-}
-
-/// What a [`SpoolWrite`] did.
-#[derive(Clone, Debug)]
-pub enum SpoolWritten {
-    /// The message is durable.
-    Accepted(SpoolId),
-    /// Entries that are now this process's.
-    Claimed(Vec<SpoolEntry>),
-    /// Done.
-    Done,
-}
-
 /// What the other processes on this `mail_root` did since the last look.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PeerNews {
@@ -522,12 +439,30 @@ pub trait Store: Send + Sync {
         now: UnixTime,
         batch: Vec<SpoolWrite>,
     ) -> Result<Vec<Result<SpoolWritten>>>;
-    /// When the next entry that nobody has claimed is due.
+    /// A piece of a spooled message; shorter than `length` at its end only, `None` when the entry
+    /// is gone.
     ///
     /// # Errors
     ///
     /// `Failed`.
-    fn spool_due(&self) -> Result<Option<UnixTime>>;
+    fn read_spooled(&self, spool: SpoolId, offset: u64, length: usize) -> Result<Option<Bytes>>;
+    /// Entries that match, by id, from after `after` on, `count_max` at most.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn queue(
+        &self,
+        filter: &QueueFilter,
+        after: Option<SpoolId>,
+        count_max: usize,
+    ) -> Result<Vec<QueuedSummary>>;
+    /// All that is known of an entry; by its number or its envelope id.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn queued(&self, name: &str) -> Result<Option<QueuedMessage>>;
 
     // Other processes.
 

@@ -8,11 +8,14 @@
 //!   Whatever carries its bytes is a [`Wire`].
 //! - A [`Disk`] is what a simulated machine keeps its mail on: it loses power, fails and runs full.
 //! - A [`Daemon`](daemon::Daemon) is a process, for the suites that need one.
+//! - A [`DnsWorld`] is all that there is in the DNS; a [`DnsServer`] has it behind sockets.
 
 mod client;
 mod client_tls;
 pub mod daemon;
 mod disk;
+mod dns_server;
+mod dns_world;
 pub mod journeys;
 pub mod lines;
 mod pattern;
@@ -25,6 +28,8 @@ mod world;
 pub use client::Client;
 pub use client_tls::ClientTls;
 pub use disk::{Disk, DiskFaults, DiskStats, Mount, OperationFault};
+pub use dns_server::DnsServer;
+pub use dns_world::{Conduct, DnsFault, DnsReply, DnsWorld};
 pub use journeys::Journey;
 pub use pipe::Link;
 pub use setup::{AccountSetup, Setup};

@@ -23,6 +23,6 @@ macro_rules! host_tests {
 rmail_tests::for_each_journey!(host_tests);
 
 #[test]
-fn mail_for_a_deleted_account_waits_for_it() {
-    travel(journeys::mail_for_a_deleted_account_waits_for_it);
+fn mail_for_a_deleted_account_comes_back() {
+    travel(journeys::mail_for_a_deleted_account_comes_back);
 }

@@ -3,6 +3,8 @@
 mod address;
 mod content;
 mod date;
+mod downgrade;
+mod encoder;
 mod envelope;
 mod header;
 mod lexer;
@@ -14,6 +16,7 @@ mod wire;
 use alloc::{string::String, vec::Vec};
 
 pub use date::parse_date;
+pub use downgrade::{Converter, Findings, Plan, Survey, Unconvertible};
 pub use header::{Field, FieldFilter, Fields, filter_fields, unfold};
 pub use parts::{Located, Part, PartKind, Parts};
 pub use scanner::Scanner;

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::Refusal;
+use super::{MailNotice, RcptNotice, Refusal};
 use crate::{AccountId, Address, Domain, ForwardPath, ReversePath, Secret, UploadId};
 
 /// The three kinds of listener.
@@ -65,6 +65,18 @@ pub struct Identity {
 pub struct Recipient {
     /// As it was given.
     pub path: ForwardPath,
+    /// Of what the sender wants to hear.
+    pub notice: RcptNotice,
+}
+
+impl Recipient {
+    /// A recipient of whom the sender said no more.
+    pub fn new(path: ForwardPath) -> Self {
+        Self {
+            path,
+            notice: RcptNotice::default(),
+        }
+    }
 }
 
 /// All that is known of a message besides its content.
@@ -85,6 +97,8 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// Whether BODY=8BITMIME was given (RFC 6152).
     pub eight_bit_mime: bool,
+    /// What the sender wants of notices.
+    pub notice: MailNotice,
 }
 
 /// What the server asks. Each is owed one [`Reply`].

@@ -1,6 +1,6 @@
 //! Parses command lines (RFC 5321 §4.1).
 
-use super::Refusal;
+use super::{MailNotice, Notify, RcptNotice, Refusal, Return, dsn};
 use crate::{Address, Domain, ForwardPath, ReversePath, limits};
 
 /// A command line without its CRLF.
@@ -15,6 +15,7 @@ pub(super) enum Command<'a> {
     Mail(Mail),
     Rcpt {
         forward_path: ForwardPath,
+        notice: RcptNotice,
     },
     Data,
     Bdat {
@@ -47,6 +48,8 @@ pub(super) struct Mail {
     pub(super) smtputf8: bool,
     /// Whether `AUTH=` (RFC 4954 §5) was given, which needs a listener that offers AUTH.
     pub(super) auth: bool,
+    /// `RET=` and `ENVID=` (RFC 3461).
+    pub(super) notice: MailNotice,
 }
 
 /// `verb [SP arguments]`; white space before the CRLF is tolerated.
@@ -138,6 +141,7 @@ fn parse_mail(rest: &str) -> Result<Mail, Refusal> {
         eight_bit_mime: false,
         smtputf8: false,
         auth: false,
+        notice: MailNotice::default(),
     };
     let mut seen = Seen::default();
     for parameter in split_parameters(parameters)? {
@@ -181,6 +185,15 @@ impl Mail {
         } else if is("AUTH") {
             let first = !core::mem::replace(&mut self.auth, true);
             first && value.is_some()
+        } else if is("RET") {
+            let value = value.ok_or_else(Refusal::argument_malformed)?;
+            self.notice.ret.replace(Return::parse(value)?).is_none()
+        } else if is("ENVID") {
+            let value = value.ok_or_else(Refusal::argument_malformed)?;
+            self.notice
+                .envid
+                .replace(dsn::parse_envid(value)?)
+                .is_none()
         } else {
             return Err(Refusal::parameter_unknown());
         };
@@ -193,7 +206,7 @@ impl Mail {
 }
 
 /// `"RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP
-/// Rcpt-parameters]` (RFC 5321 §4.1.1.3). No parameter is offered.
+/// Rcpt-parameters]` (RFC 5321 §4.1.1.3). The parameters are those of RFC 3461.
 fn parse_rcpt(rest: &str) -> Result<Command<'_>, Refusal> {
     let rest = strip_keyword(rest, "TO:").ok_or_else(Refusal::argument_malformed)?;
     let (path, parameters) = split_path(rest).ok_or_else(Refusal::forward_path_malformed)?;
@@ -202,10 +215,24 @@ fn parse_rcpt(rest: &str) -> Result<Command<'_>, Refusal> {
     } else {
         ForwardPath::Address(parse_path(path).ok_or_else(Refusal::forward_path_malformed)?)
     };
-    match split_parameters(parameters)?.next() {
-        None => Ok(Command::Rcpt { forward_path }),
-        Some(_) => Err(Refusal::parameter_unknown()),
+    let mut notice = RcptNotice::default();
+    for (keyword, value) in split_parameters(parameters)? {
+        let value = value.ok_or_else(Refusal::argument_malformed);
+        let is_first = if keyword.eq_ignore_ascii_case("NOTIFY") {
+            notice.notify.replace(Notify::parse(value?)?).is_none()
+        } else if keyword.eq_ignore_ascii_case("ORCPT") {
+            notice.orcpt.replace(dsn::parse_orcpt(value?)?).is_none()
+        } else {
+            return Err(Refusal::parameter_unknown());
+        };
+        if !is_first {
+            return Err(Refusal::argument_malformed());
+        }
     }
+    Ok(Command::Rcpt {
+        forward_path,
+        notice,
+    })
 }
 
 /// `bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ]` (RFC 3030 §2).
@@ -335,7 +362,7 @@ mod tests {
 
     fn forward_path(line: &str) -> std::string::String {
         match parse_command(line) {
-            Ok(Command::Rcpt { forward_path }) => forward_path.to_string(),
+            Ok(Command::Rcpt { forward_path, .. }) => forward_path.to_string(),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -382,15 +409,27 @@ mod tests {
             "=",
             "BODY",
             "-A",
+            "RET=ALL",
+            "RET=FULL RET=HDRS",
+            "ENVID=a+b",
         ] {
             let line = format!("MAIL FROM:<a@b.c> {parameters}");
             assert_eq!(code(&line), (501, "5.5.4".into()), "{parameters}");
         }
-        for parameters in ["X-A=1", "BODY=BINARYMIME", "RET=FULL"] {
+        for parameters in ["X-A=1", "BODY=BINARYMIME", "NOTIFY=NEVER"] {
             let line = format!("MAIL FROM:<a@b.c> {parameters}");
             assert_eq!(code(&line), (555, "5.5.4".into()), "{parameters}");
         }
-        assert_eq!(code("RCPT TO:<a@b.c> NOTIFY=NEVER"), (555, "5.5.4".into()));
+        assert_eq!(code("RCPT TO:<a@b.c> RET=FULL"), (555, "5.5.4".into()));
+        for parameters in [
+            "NOTIFY",
+            "NOTIFY=OFTEN",
+            "ORCPT=a@b.c",
+            "NOTIFY=NEVER NOTIFY=DELAY",
+        ] {
+            let line = format!("RCPT TO:<a@b.c> {parameters}");
+            assert_eq!(code(&line), (501, "5.5.4".into()), "{parameters}");
+        }
         assert_eq!(code("MAIL FROM:<a@b.c>SIZE=1"), (501, "5.5.4".into()));
         assert_eq!(code("MAIL FROM:a@b.c"), (501, "5.1.7".into()));
     }

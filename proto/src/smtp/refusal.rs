@@ -127,6 +127,8 @@ refusals! {
     // Limits of a message.
     /// The message is, or is announced to be, larger than the limit (RFC 1870 §6).
     message_too_large = 552 5 . 3 . 4 "Message is larger than our limit";
+    /// The message went through more servers than any way is long (RFC 5321 §6.3).
+    routing_loop = 554 5 . 4 . 6 "Too many Received fields: the message goes in circles";
     /// One recipient too many (RFC 5321 §4.5.3.1.10).
     too_many_recipients = 452 4 . 5 . 3 "Too many recipients";
     /// The From field of a submitted message can't be read, or names too many.

@@ -17,8 +17,8 @@ use super::{
     upload::{Transaction, Upload},
 };
 use crate::{
-    Action, CallId, CallIds, Close, Connection, Entropy, Event, ForwardPath, Instant, LineBuffer,
-    Now, SendCredit, Timeout, TlsInfo, limits,
+    Action, CallId, CallIds, Close, Connection, Entropy, Event, Instant, LineBuffer, Now,
+    SendCredit, Timeout, TlsInfo, limits,
 };
 
 /// An SMTP server connection (RFC 5321) as a state machine: port 25, 587 or 465.
@@ -86,7 +86,7 @@ enum State {
 enum Question {
     Authenticate,
     Mail(Transaction),
-    Rcpt(ForwardPath),
+    Rcpt(Recipient),
 }
 
 /// Mail data after 354.
@@ -350,9 +350,9 @@ impl Server {
                 });
                 self.reply(now, 250, EnhancedCode(2, 1, 0), "Sender ok");
             }
-            (Question::Rcpt(path), Reply::Permitted) => {
+            (Question::Rcpt(recipient), Reply::Permitted) => {
                 if let Some(open) = &mut self.open {
-                    open.transaction.recipients.push(Recipient { path });
+                    open.transaction.recipients.push(recipient);
                 }
                 self.reply(now, 250, EnhancedCode(2, 1, 5), "Recipient ok");
             }
@@ -424,8 +424,9 @@ impl Connection for Server {
         match event {
             Event::TlsEstablished(tls) => self.handle_tls_established(now, tls),
             Event::Reply(id, reply) => self.handle_reply(now, id, reply),
-            // The world looks at the account again with each MAIL.
-            Event::Notice(_) => {}
+            // The world looks at the account again with each MAIL; only clients hear of a failed
+            // handshake.
+            Event::Notice(_) | Event::TlsFailed(_) => {}
             Event::Sent(bytes) => {
                 self.credit.give_back(bytes);
                 self.sent_at = now.at;

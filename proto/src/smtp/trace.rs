@@ -47,8 +47,8 @@ pub(super) struct Trace<'a> {
     pub(super) date: UnixTime,
 }
 
-/// A new id: 7 digits of time, 10 of entropy.
-pub(super) fn write_id(entropy: &mut Entropy, now: UnixTime) -> String {
+/// A new id for a message: 7 digits of time, 10 of entropy.
+pub fn write_id(entropy: &mut Entropy, now: UnixTime) -> String {
     let digits = |number: u64, count: u32| {
         (0..count)
             .rev()

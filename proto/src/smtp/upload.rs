@@ -4,7 +4,10 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Call, Envelope, Identity, Recipient, Refusal, header::HeaderFilter};
+use super::{
+    Call, Envelope, Identity, MailNotice, Recipient, Refusal, header::HeaderFilter,
+    received::ReceivedCounter,
+};
 use crate::{CallId, CallIds, ReversePath, UploadId, limits};
 
 /// A mail transaction (RFC 5321 §3.3) once MAIL is accepted.
@@ -15,6 +18,7 @@ pub(super) struct Transaction {
     pub(super) size_bytes: u64,
     pub(super) smtputf8: bool,
     pub(super) eight_bit_mime: bool,
+    pub(super) notice: MailNotice,
 }
 
 /// The content of one message: gathered, checked against the limits, and handed on in pieces of
@@ -48,6 +52,7 @@ struct Kept {
     buffer: BytesMut,
     /// On submission listeners.
     filter: Option<HeaderFilter>,
+    received: ReceivedCounter,
     /// At most [`limits::UPLOAD_CHUNKS_IN_FLIGHT`].
     in_flight: Vec<CallId>,
     begun: bool,
@@ -74,6 +79,7 @@ impl Upload {
         let kept = Kept {
             buffer: BytesMut::from(trace.as_bytes()),
             filter,
+            received: ReceivedCounter::new(),
             in_flight: Vec::new(),
             begun: false,
         };
@@ -105,6 +111,9 @@ impl Upload {
         let Content::Kept(kept) = &mut self.content else {
             return;
         };
+        if kept.received.handle_content(content) > limits::SMTP_RECEIVED_FIELDS {
+            return self.refuse(Refusal::routing_loop());
+        }
         let Kept { buffer, filter, .. } = &mut **kept;
         match filter {
             None => buffer.extend_from_slice(content),
@@ -225,6 +234,7 @@ impl LastPiece {
                 .unwrap_or_default(),
             smtputf8: transaction.smtputf8,
             eight_bit_mime: transaction.eight_bit_mime,
+            notice: transaction.notice,
         };
         Call::Message {
             upload: self.upload,

@@ -29,6 +29,7 @@ fn ehlo_advertises_what_is_honoured_and_nothing_else() {
          S: 250-SMTPUTF8
          S: 250-CHUNKING
          S: 250-ENHANCEDSTATUSCODES
+         S: 250-DSN
          S: 250-SIZE 1000000
          S: 250-LIMITS RCPTMAX=3 MAILMAX=2
          S: 250-STARTTLS

@@ -1,8 +1,8 @@
 //! MAIL and RCPT with their parameters and limits.
 
 use rmail_proto::{
-    Close, Event, ReversePath,
-    smtp::{Listener, Refusal, Reply, Tls},
+    Close, Event, ReversePath, limits,
+    smtp::{Listener, Notify, Refusal, Reply, Return, Tls},
 };
 
 use crate::world::{config, connect, inbound, submission};
@@ -33,8 +33,8 @@ fn faulty_mail_and_rcpt_are_named_for_what_they_are() {
          S: 501 5.1.3 *
          C: RCPT TO:<jörg@example.com>
          S: 553 5.6.7 *
-         C: RCPT TO:<a@example.com> NOTIFY=NEVER
-         S: 555 5.5.4 *
+         C: RCPT TO:<a@example.com> NOTIFY=OFTEN
+         S: 501 5.5.4 *
          C: RCPT TO:<nobody@example.com>
          S: 550 5.1.1 *
          C: RCPT TO:<a@elsewhere.example>
@@ -88,6 +88,55 @@ fn smtputf8_lets_other_scripts_in() {
             .content
             .contains("with UTF8SMTP\r\n")
     );
+}
+
+#[test]
+fn wishes_for_notices_come_along_as_they_were_spelled() {
+    let mut client = inbound();
+    client.play(
+        "C: MAIL FROM:<a@b.c> RET=HDRS ENVID=QQ314+2B159
+         S: 250 2.1.0 *
+         C: RCPT TO:<bob@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob@Example.com
+         S: 250 2.1.5 *
+         C: RCPT TO:<eve@example.com> NOTIFY=NEVER
+         S: 250 2.1.5 *
+         C: DATA
+         S: 354 *
+         C: .
+         S: 250 2.0.0 *",
+    );
+    let envelope = &client.world.messages[0].envelope;
+    assert_eq!(envelope.notice.ret, Some(Return::Headers));
+    assert_eq!(envelope.notice.envid.as_deref(), Some("QQ314+2B159"));
+    let [bob, eve] = &envelope.recipients[..] else {
+        panic!("{envelope:?}");
+    };
+    assert!(bob.notice.wanted().success && !bob.notice.wanted().failure);
+    assert_eq!(bob.notice.orcpt.as_deref(), Some("rfc822;Bob@Example.com"));
+    assert_eq!(eve.notice.notify, Some(Notify::default()));
+}
+
+#[test]
+fn message_that_went_through_too_many_servers_is_refused() {
+    for (fields, reply) in [
+        (limits::SMTP_RECEIVED_FIELDS, "250 2.0.0 "),
+        (limits::SMTP_RECEIVED_FIELDS + 1, "554 5.4.6 "),
+    ] {
+        let mut client = inbound();
+        client.play(
+            "C: MAIL FROM:<a@b.c>
+             S: 250 2.1.0 *
+             C: RCPT TO:<bob@example.com>
+             S: 250 2.1.5 *
+             C: DATA
+             S: 354 *",
+        );
+        let received = "Received: from x by y; z\r\n".repeat(fields as usize);
+        let message = format!("{received}\r\ntext\r\n.\r\n");
+        client.send(message.as_bytes());
+        let heard = client.take_sent();
+        assert!(heard.starts_with(reply), "{heard}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Conversations written down: `C:` is what the client sends, `S:` what the server must answer.
+//! Conversations written down: `C:` is what the client sends, `S:` what the server sends. What the
+//! machine's peer sends is put in; what the machine sends must be what stands there.
 
 use std::{collections::VecDeque, fmt::Debug, time::Duration};
 
@@ -6,6 +7,11 @@ use rmail_proto::{Action, CallId, Close, Connection, Event, Instant, Now, TlsInf
 
 /// The other side of a machine's calls.
 pub(crate) trait World<M: Connection> {
+    /// The mark of what the machine's peer sends.
+    const PEER: &str = "C:";
+    /// The mark of what the machine sends.
+    const MACHINE: &str = "S:";
+
     /// Answers a call, or holds the answer back.
     fn answer(&mut self, call: M::Call) -> Option<M::Reply>;
 }
@@ -45,19 +51,21 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
         session
     }
 
-    /// Plays a transcript. A line is `C: ` and what the client sends (CRLF is added), or `S: ` and
-    /// a line that must have been sent by then, in which each `*` stands for any text. What comes
-    /// before these marks is indentation. At the end nothing else may have been sent.
+    /// Plays a transcript. A line is the peer's mark and what it sends (CRLF is added), or the
+    /// machine's mark and a line that must have been sent by then, in which each `*` stands for
+    /// any text. What comes before these marks is indentation. At the end nothing else may have
+    /// been sent.
     pub(crate) fn play(&mut self, transcript: &str) {
         for line in transcript
             .lines()
             .map(str::trim_start)
             .filter(|line| !line.is_empty())
         {
-            if line == "C:" || line.starts_with("C: ") {
-                self.send(line.get(3..).unwrap_or_default().as_bytes());
+            if let Some(text) = line.strip_prefix(W::PEER) {
+                self.send(text.strip_prefix(' ').unwrap_or(text).as_bytes());
                 self.send(b"\r\n");
-            } else if let Some(expected) = line.strip_prefix("S: ") {
+            } else if let Some(expected) = line.strip_prefix(W::MACHINE) {
+                let expected = expected.strip_prefix(' ').unwrap_or(expected);
                 let sent = self
                     .take_line()
                     .unwrap_or_else(|| panic!("nothing sent, not: {line}"));
@@ -72,7 +80,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
         self.expect_silence();
     }
 
-    /// The client sends bytes, and the machine takes them all, unless it closes.
+    /// The peer sends bytes, and the machine takes them all, unless it closes.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let taken = self.offer(bytes);
         assert!(
@@ -81,7 +89,7 @@ impl<M: Connection<Call: Debug>, W: World<M>> Session<M, W> {
         );
     }
 
-    /// The client sends bytes. Returns how many the machine took before it was blocked.
+    /// The peer sends bytes. Returns how many the machine took before it was blocked.
     pub(crate) fn offer(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {

@@ -35,7 +35,9 @@ impl From<StoreError> for Failure {
             | StoreError::MailboxExists
             | StoreError::MailboxProtected
             | StoreError::TooMany(_)
-            | StoreError::NoSuchUpload => "",
+            | StoreError::NoSuchUpload
+            | StoreError::NoSuchEntry => "",
+            StoreError::InDelivery => "; try again in a moment",
         };
         Self(format!("{error}{remedy}"))
     }

@@ -6,6 +6,7 @@ mod directory;
 mod failure;
 mod import;
 mod init;
+mod queue;
 mod quickstart;
 mod settings;
 #[cfg(test)]
@@ -21,7 +22,10 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rmail_store::{RealFiles, SqliteStore, Store};
 
-use self::{console::Console, directory::Directory, failure::Failure, user::UserCommand};
+use self::{
+    console::Console, directory::Directory, failure::Failure, queue::QueueCommand,
+    user::UserCommand,
+};
 use crate::{config::Config, outside::random};
 
 /// What the server starts with.
@@ -62,6 +66,12 @@ enum Command {
     /// Make, list, change, delete and import accounts, whether the server runs or not
     #[command(subcommand)]
     User(UserCommand),
+    /// See and steer mail that is not finished, whether the server runs or not
+    ///
+    /// A message stays in the queue until each of its recipients has it, or its sender was told
+    /// why not. "why" says what was tried and what comes next.
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Say what is wrong with the configuration and its certificate, and what is odd
     ///
     /// The exit code is 0 when the server would start with it, else 1.
@@ -87,7 +97,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 5] = [
+const EXAMPLES: [(&[&str], &str); 8] = [
     (
         &[],
         "Examples:
@@ -119,6 +129,30 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
   # address          password
   alice@example.com  correct horse battery staple
   bob@example.com    tr0ub4dor&3",
+    ),
+    (
+        &["queue"],
+        "Examples:
+  rmail queue list                          what is waiting
+  rmail queue why 1nsxm4pkdj3qzj7v6         what was tried, and what is next
+  rmail queue retry --domain example.net    example.net is up again: try at once
+  rmail queue hold --sender shop@           stop a flood while you look into it
+  rmail queue release --held                let everything go on that is held
+  rmail queue drop --older-than 3d --recipient typo@example.net",
+    ),
+    (
+        &["queue", "list"],
+        "Examples:
+  rmail queue list --domain example.net --older-than 4h
+  rmail queue list --held --json",
+    ),
+    (
+        &["queue", "why"],
+        "Example:
+  rmail queue why 1nsxm4pkdj3qzj7v6
+
+For each recipient it says what was answered last, by whom, and what happens next and when;
+then every attempt that is remembered.",
     ),
     (
         &["check-config"],
@@ -179,6 +213,11 @@ fn execute(
             let store = open_store(&config)?;
             let directory = Directory::new(&*store, &config);
             user::run(console, &directory, &command).map(|()| Outcome::Done)
+        }
+        Command::Queue(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            queue::run(console, &*store, &config, &command).map(|()| Outcome::Done)
         }
         Command::CheckConfig { json } => match check::run(console, program, &path, json)? {
             true => Ok(Outcome::Done),

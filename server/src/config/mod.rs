@@ -10,6 +10,7 @@ mod log_level;
 mod network;
 mod rate_limit;
 mod raw;
+mod relay;
 mod section;
 
 use std::{
@@ -27,6 +28,7 @@ pub use self::{
     log_level::LogLevel,
     network::Network,
     rate_limit::RateLimit,
+    relay::{DomainRoute, PeerHost, Relay, RelayTls, Smarthost, Via},
 };
 use self::{
     raw::Raw,
@@ -60,6 +62,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `rate_limit`
     pub rate_limit: RateLimit,
+    /// `relay`
+    pub relay: Relay,
 }
 
 /// `smtp.*`
@@ -186,6 +190,7 @@ impl Config {
             tls: Tls::read(top.section("tls"), folder),
             delivery: Delivery::read(top.section("delivery")),
             rate_limit: RateLimit::read(top.section("rate_limit")),
+            relay: Relay::read(top.section("relay")),
         };
         config.check_ports(top.report());
         top.close();

@@ -228,6 +228,33 @@ impl<'r> Section<'r> {
         values
     }
 
+    /// A list of whole numbers within bounds; at least one.
+    pub(super) fn integers(
+        &mut self,
+        key: &'static str,
+        default: &[u64],
+        range: RangeInclusive<u64>,
+    ) -> Vec<u64> {
+        let (least, most) = (range.start(), range.end());
+        let expected = format!("a list of whole numbers from {least} to {most}");
+        let items = match self.value(key) {
+            None => return default.to_vec(),
+            Some(Raw::List(items)) if !items.is_empty() => items,
+            Some(other) => return self.wrong(key, other, &expected, default.to_vec()),
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (index, raw) in items.iter().enumerate() {
+            match raw {
+                Raw::Integer(value) if range.contains(value) => values.push(*value),
+                other => {
+                    let path = format!("{}[{index}]", self.path(key));
+                    self.report.fault(path, other.to_string(), &expected);
+                }
+            }
+        }
+        values
+    }
+
     /// As [`list`](Self::list), or null.
     pub(super) fn optional_list<T>(
         &mut self,

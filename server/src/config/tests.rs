@@ -326,3 +326,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_of_username_and_password_alone_is_a_fault() {
+    let alone = faults(r#"{"relay": {"smarthost": "a.b", "smarthost_username": "me"}}"#);
+    assert_eq!(alone, ["relay.smarthost_password: nothing"]);
+    let alone = faults(r#"{"relay": {"smarthost_password": "secret"}}"#);
+    assert_eq!(alone, ["relay.smarthost_username: nothing"]);
+    let config = load(
+        r#"{"relay": {"smarthost": "a.b", "smarthost_username": "me",
+            "smarthost_password": "secret"}}"#,
+    );
+    assert!(!format!("{config:?}").contains("secret"));
+}

@@ -9,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use rmail_proto::{Now, imap, smtp};
 
-use super::{Node, SessionEntry};
+use super::{Node, SessionEntry, SessionKind};
 use crate::{
     config::Config,
-    session::{Machine, Session, SessionId},
+    session::{Machine, Session, SessionId, TlsSide},
 };
 
 /// What is spoken on a listener.
@@ -122,7 +122,10 @@ impl Node {
         kind: ListenerKind,
         peer: SocketAddr,
     ) -> Admission {
-        let same_protocol = |entry: &&SessionEntry| entry.kind.is_imap() == kind.is_imap();
+        let same_protocol = |entry: &&SessionEntry| match entry.kind {
+            SessionKind::Accepted(other) => other.is_imap() == kind.is_imap(),
+            SessionKind::Dialled => false,
+        };
         let connections = self.sessions.values().filter(same_protocol).count();
         let connections_max = match kind.is_imap() {
             true => self.config.imap.max_connections,
@@ -136,14 +139,14 @@ impl Node {
         self.sessions_begun += 1;
         let id = SessionId(self.sessions_begun);
         let entry = SessionEntry {
-            kind,
+            kind: SessionKind::Accepted(kind),
             login: None,
             selected: None,
         };
         self.sessions.insert(id, entry);
         tracing::debug!(session = id.0, peer = %peer.ip(), listener = kind.name(), "connected");
         let machine = self.machine(now, kind, peer.ip());
-        let tls = Some(Arc::clone(&self.tls.config));
+        let tls = Some(TlsSide::Server(Arc::clone(&self.tls.config)));
         let session = Session::new(id, machine, tls, kind.is_implicit_tls(), now);
         Admission::Admitted(Box::new(session))
     }

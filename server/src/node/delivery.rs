@@ -5,8 +5,8 @@
 //!     │                              ▲                                        │ a worker is free
 //!     └─(window full)─► unclaimed ───┘ claimed when there is room             ▼
 //!                        ▲                                            written to the account
-//!                        └──── held, looked at again later ◄── failed ────────┤
-//!                                                             recipient done ◄┘ (synced)
+//!                        └──── put off, looked at again ◄── failed ───────────┤
+//!           refused, with a report ◄── no such mailbox       recipient done ◄──┘ (synced)
 //! ```
 //!
 //! A recipient is marked done in the spool only after its mailbox is synced; delivering the same
@@ -18,20 +18,23 @@ use std::{
 };
 
 use rmail_proto::{
-    AccountId, Address, DateTime, Flags, ForwardPath, Now, UnixTime, mime::Summary, smtp::Recipient,
+    AccountId, Address, DateTime, Flags, ForwardPath, Now, ReversePath, UnixTime,
+    mime::Summary,
+    smtp::{EnhancedCode, Recipient},
 };
 use rmail_store::{
-    Account, AccountWrite, AccountWritten, Content, NewMessage, NewSpoolEntry, SpoolEntry, SpoolId,
-    SpoolWrite, StoreError,
+    Account, AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, Fate, Lots,
+    NewMessage, NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, StoreError, Told,
 };
 
 use super::{
     Job, Node, NodeTimer,
+    conclusions::{Conclusion, Verdict},
     directory::{Lookup, postmaster_domain},
     lifecycle::Stopping,
     writes::{AccountOrigin, SpoolOrigin, content_bytes},
 };
-use crate::limits;
+use crate::{limits, outbound::report::Original};
 
 /// An active entry. The same as its id in the spool.
 pub(super) type DeliveryId = SpoolId;
@@ -56,8 +59,8 @@ pub(super) struct Delivery {
 /// A message that is being delivered.
 #[derive(Debug)]
 struct Active {
-    envelope_id: String,
-    accepted_at: UnixTime,
+    original: Original,
+    reverse_path: ReversePath,
     summary: Arc<Summary>,
     content: Content,
     /// Those that are not done, by their positions in the envelope.
@@ -119,9 +122,18 @@ impl Delivery {
 impl Node {
     /// A message is in the spool: on to its mailboxes.
     pub(super) fn deliver_accepted(&mut self, now: Now, spool: SpoolId, entry: NewSpoolEntry) {
+        let is_local = |destination: &Destination| *destination == Destination::Local;
+        let mut destinations = entry.recipients.iter().map(|it| &it.destination);
+        if !destinations.clone().all(is_local) {
+            self.claim_remote(now);
+        }
         if !entry.is_claimed {
+            let has_local = destinations.any(is_local);
             self.drop_content(&entry.content);
-            return self.claim_spooled(now);
+            if has_local {
+                self.claim_spooled(now);
+            }
+            return;
         }
         self.delivery.reserved -= 1;
         let content = match entry.content {
@@ -131,12 +143,23 @@ impl Node {
             }
             content @ (Content::Inline(_) | Content::Spooled(_)) => content,
         };
+        let recipients = (0..).zip(entry.recipients);
+        let local = recipients.filter(|(_, recipient)| is_local(&recipient.destination));
+        let local = local.map(|(position, recipient)| (position, recipient.recipient));
         let active = Active {
-            envelope_id: entry.envelope_id,
-            accepted_at: now.unix,
+            original: Original {
+                spool,
+                envelope_id: entry.envelope_id,
+                accepted_at: now.unix,
+                notice: entry.notice,
+                header_bytes: entry.summary.header_bytes,
+                size_bytes: entry.summary.size_bytes,
+                smtputf8: entry.smtputf8,
+            },
+            reverse_path: entry.reverse_path,
             summary: entry.summary,
             content,
-            recipients: Active::recipients((0..).zip(entry.recipients)),
+            recipients: Active::recipients(local),
         };
         self.begin_delivery(now, spool, active);
     }
@@ -154,28 +177,34 @@ impl Node {
         }
         delivery.is_claiming = true;
         delivery.may_claim = false;
-        let claim = SpoolWrite::Claim {
+        let claim = Claim {
+            lots: Lots::Local,
             count_max: room.min(limits::BATCH_WRITES),
             bytes_max,
         };
-        self.write_spool(now, claim, SpoolOrigin::Claim);
+        self.write_spool(now, SpoolWrite::Claim(claim), SpoolOrigin::Claim);
     }
 
-    pub(super) fn handle_claimed(&mut self, now: Now, entries: Vec<SpoolEntry>) {
+    pub(super) fn handle_claimed(
+        &mut self,
+        now: Now,
+        entries: Vec<SpoolEntry>,
+        next_due: Option<UnixTime>,
+    ) {
         self.delivery.is_claiming = false;
         if entries.is_empty() {
-            // Nothing is due: when will something be?
-            return self.run(Job::SpoolDue);
+            return self.wait_for_due(now, next_due);
         }
         for entry in entries {
+            let original = Original::of(&entry);
             let content = match entry.content {
                 Some(bytes) => Content::Inline(bytes),
                 None => Content::Spooled(entry.id),
             };
             self.delivery.bytes += content_bytes(&content);
             let active = Active {
-                envelope_id: entry.envelope_id,
-                accepted_at: entry.accepted_at,
+                original,
+                reverse_path: entry.reverse_path,
                 summary: entry.summary,
                 content,
                 recipients: Active::recipients(entry.recipients),
@@ -185,26 +214,12 @@ impl Node {
         self.claim_spooled(now);
     }
 
-    pub(super) fn handle_spool_due(
-        &mut self,
-        now: Now,
-        outcome: Result<Option<UnixTime>, StoreError>,
-    ) {
-        let wait = match outcome {
-            Ok(Some(due)) => {
-                let seconds = due.0.saturating_sub(now.unix.0).max(1) as u64;
-                std::time::Duration::from_secs(seconds).min(limits::CLAIM_INTERVAL)
-            }
-            Ok(None) => limits::CLAIM_INTERVAL,
-            Err(error) => {
-                super::log_failure(&error, "the spool can't be read");
-                limits::CLAIM_INTERVAL
-            }
-        };
-        let is_set = self.timers.values().any(|timer| *timer == NodeTimer::Claim);
-        if !is_set {
-            self.set_timer(now.at + wait, NodeTimer::Claim);
-        }
+    fn wait_for_due(&mut self, now: Now, due: Option<UnixTime>) {
+        let seconds = due.map(|due| due.0.saturating_sub(now.unix.0).max(1) as u64);
+        let wait = seconds.map(std::time::Duration::from_secs);
+        let wait = wait.unwrap_or(limits::CLAIM_INTERVAL);
+        let at = now.at + wait.min(limits::CLAIM_INTERVAL);
+        self.wake_at(NodeTimer::Claim, at);
     }
 
     /// The account of a recipient is known now.
@@ -220,14 +235,8 @@ impl Node {
         };
         match outcome {
             Ok(Some(account)) => self.queue_recipient(id, position, account.id),
-            Ok(None) => {
-                let path = &active.recipients[&position].recipient.path;
-                tracing::warn!(
-                    mail = %active.envelope_id, recipient = %path,
-                    "no mailbox for an accepted message: it waits in the spool"
-                );
-                active.fail(&[position], "no such mailbox");
-            }
+            // The account was deleted since.
+            Ok(None) => self.conclude_local(now, id, &[position], Fate::Failed),
             Err(error) => active.fail(&[position], &error.to_string()),
         }
         self.start_workers(now);
@@ -252,19 +261,13 @@ impl Node {
         let active = active.expect("an entry stays until its recipients are done");
         match result {
             Ok(_) => {
-                for position in &positions {
-                    active.recipients.remove(position);
-                }
-                tracing::info!(mail = %active.envelope_id, account = account.0, "delivered");
-                let finish = SpoolWrite::Finish {
-                    spool: id,
-                    recipients: positions,
-                };
-                self.write_spool(now, finish, SpoolOrigin::Nobody);
+                let mail = &active.original.envelope_id;
+                tracing::info!(%mail, account = account.0, "delivered");
+                self.finish_delivered(now, id, positions);
             }
             Err(error) => {
                 active.fail(&positions, &error.to_string());
-                let mail = &active.envelope_id;
+                let mail = &active.original.envelope_id;
                 tracing::warn!(%mail, account = account.0, %error, "delivery is put off");
                 super::log_failure(&error, "mail can't be delivered");
                 if let StoreError::NoSuchAccount = error {
@@ -274,6 +277,83 @@ impl Node {
         }
         self.check_finished(now, id);
         self.start_workers(now);
+    }
+
+    /// Recipients have their message.
+    fn finish_delivered(&mut self, now: Now, id: DeliveryId, mut positions: Vec<u32>) {
+        let active = self.delivery.active.get_mut(&id);
+        let active = active.expect("an entry stays until its recipients are done");
+        let is_told = |position: &u32| {
+            let notice = &active.recipients[position].recipient.notice;
+            notice.wanted().success && active.reverse_path != ReversePath::Null
+        };
+        let told: Vec<u32> = positions.iter().copied().filter(is_told).collect();
+        positions.retain(|position| !told.contains(position));
+        for position in &positions {
+            active.recipients.remove(position);
+        }
+        if !positions.is_empty() {
+            let finish = SpoolWrite::Conclude {
+                spool: id,
+                destination: Destination::Local,
+                concluded: vec![Concluded {
+                    recipients: positions,
+                    fate: Fate::Delivered,
+                    told: Told::default(),
+                }],
+                retry_at: None,
+                tells_delay: false,
+                reports: Vec::new(),
+            };
+            self.write_spool(now, finish, SpoolOrigin::Nobody);
+        }
+        if !told.is_empty() {
+            self.conclude_local(now, id, &told, Fate::Delivered);
+        }
+    }
+
+    /// Recipients have met a fate of which the sender may have to be told; they leave the window
+    /// once it is written.
+    fn conclude_local(&mut self, now: Now, id: DeliveryId, positions: &[u32], fate: Fate) {
+        let active = &self.delivery.active[&id];
+        let (status, answer) = match fate {
+            Fate::Delivered => (EnhancedCode(2, 1, 5), ""),
+            Fate::Waiting | Fate::Relayed | Fate::Failed | Fate::Expanded | Fate::Dropped => {
+                (EnhancedCode(5, 1, 1), "there is no such mailbox any more")
+            }
+        };
+        let verdicts = positions.iter().map(|position| Verdict {
+            position: *position,
+            recipient: active.recipients[position].recipient.clone(),
+            fate,
+            status,
+            told: Told {
+                by: self.config.hostname.to_string(),
+                answer: answer.to_owned(),
+            },
+            is_reply: false,
+            is_passed_on: false,
+        });
+        let conclusion = Conclusion {
+            original: active.original.clone(),
+            reverse_path: active.reverse_path.clone(),
+            destination: Destination::Local,
+            attempts: 0,
+            is_delay_told: true,
+            delivery: Some(id),
+            verdicts: verdicts.collect(),
+        };
+        self.conclude(now, conclusion);
+    }
+
+    /// The fate of these recipients is written.
+    pub(super) fn handle_concluded(&mut self, now: Now, id: DeliveryId, positions: &[u32]) {
+        if let Some(active) = self.delivery.active.get_mut(&id) {
+            for position in positions {
+                active.recipients.remove(position);
+            }
+            self.check_finished(now, id);
+        }
     }
 
     fn begin_delivery(&mut self, now: Now, id: DeliveryId, active: Active) {
@@ -356,7 +436,7 @@ impl Node {
             content: active.content.clone(),
             summary: Arc::clone(&active.summary),
             flags: Flags::default(),
-            internal_date: DateTime::utc(active.accepted_at),
+            internal_date: DateTime::utc(active.original.accepted_at),
         };
         let write = AccountWrite::Deliver { spool: id, message };
         let origin = AccountOrigin::Delivery(id, positions);
@@ -379,12 +459,15 @@ impl Node {
             .into_values()
             .find_map(|pending| pending.failure);
         if let Some(reason) = reason {
-            let hold = SpoolWrite::Hold {
+            let until = UnixTime(now.unix.0 + limits::HOLD.as_secs() as i64);
+            let put_off = SpoolWrite::PutOff {
                 spool: id,
-                until: UnixTime(now.unix.0 + limits::HOLD.as_secs() as i64),
+                destination: Destination::Local,
+                until,
                 reason,
             };
-            self.write_spool(now, hold, SpoolOrigin::Nobody);
+            self.write_spool(now, put_off, SpoolOrigin::Nobody);
+            self.wait_for_due(now, Some(until));
         }
         self.claim_if_wanted(now);
     }

@@ -10,7 +10,7 @@ use rmail_proto::{
 use rmail_store::{AccountWrite, AccountWritten, MailboxRef, NewMessage, StoreError};
 
 use super::{
-    Asker, Job, Node, SelectedMailbox,
+    Asker, Job, Node, SelectedMailbox, SessionKind,
     authentication::Protocol,
     jobs::{Loaded, Query},
     uploads::Piece,
@@ -285,7 +285,10 @@ impl Node {
 
     pub(super) fn is_imap(&self, session: SessionId) -> bool {
         let entry = self.sessions.get(&session);
-        entry.is_some_and(|entry| entry.kind.is_imap())
+        entry.is_some_and(|entry| match entry.kind {
+            SessionKind::Accepted(kind) => kind.is_imap(),
+            SessionKind::Dialled => false,
+        })
     }
 
     pub(super) fn reply_imap(&mut self, asker: Asker, reply: Reply) {
@@ -441,7 +444,11 @@ pub(super) fn no_from(error: &StoreError) -> No {
         StoreError::MailboxExists => (NoCode::AlreadyExists, "There is such a mailbox"),
         StoreError::MailboxProtected => (NoCode::Cannot, "That can't be done with this mailbox"),
         StoreError::TooMany(_) => (NoCode::Limit, "That is more than one account can have"),
-        StoreError::AddressTaken | StoreError::NoSuchUpload | StoreError::Failed(_) => {
+        StoreError::AddressTaken
+        | StoreError::NoSuchUpload
+        | StoreError::NoSuchEntry
+        | StoreError::InDelivery
+        | StoreError::Failed(_) => {
             tracing::error!(%error, "the store failed");
             (NoCode::ServerBug, "The server failed; its log says more")
         }

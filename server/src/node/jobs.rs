@@ -10,19 +10,24 @@ use bytes::Bytes;
 use rmail_proto::{
     AccountId, Address, MailboxId, ModSeq, Secret, Uid, UnixTime, UploadId,
     imap::{self, Columns, SearchKey, Snapshot, UidSet},
+    mime::Summary,
+    smtp::client,
 };
 use rmail_store::{
-    Account, AccountWrite, MailboxRef, MailboxState, PeerNews, SpoolWrite, SpoolWritten, StageId,
-    Store, StoreError, Written,
+    Account, AccountWrite, Content, MailboxRef, MailboxState, PeerNews, SpoolId, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, Written,
 };
 
 use super::{
     Asker, Login,
     authentication::Protocol,
+    conclusions::Pending,
     directory::{Edition, Lookup, find_account, find_postmaster},
     writes::{AccountOrigin, SpoolOrigin},
 };
-use crate::{config::Config, credentials, outside, search, session::SessionId};
+use crate::{
+    config::Config, credentials, outbound::report::Report, outside, search, session::SessionId,
+};
 
 /// What jobs may touch.
 pub struct World {
@@ -141,8 +146,31 @@ pub enum Job {
     DropStage(StageId),
     /// See what other processes did.
     LookAtPeers,
-    /// See when a spooled message is due.
-    SpoolDue,
+    /// Write reports to a sender.
+    Report {
+        /// What they say.
+        reports: Vec<Report>,
+        /// What they belong to.
+        pending: Box<Pending>,
+    },
+    /// Read a piece of a message that is being sent.
+    ReadSpooled {
+        /// Who asks.
+        asker: Asker,
+        /// Which message.
+        spool: SpoolId,
+        /// From where.
+        offset: u64,
+        /// How much.
+        length: usize,
+    },
+    /// Prove that a password is known, without showing it.
+    Scram {
+        /// Who asks.
+        asker: Asker,
+        /// What the proof is made of.
+        input: client::ScramInput,
+    },
     /// Read the configuration again.
     Reload,
 }
@@ -306,8 +334,31 @@ pub enum Done {
         /// The directory's version.
         directory_version: Result<u64, StoreError>,
     },
-    /// Of `SpoolDue`.
-    SpoolDue(Result<Option<UnixTime>, StoreError>),
+    /// Of `Report`.
+    Reported {
+        /// What they say.
+        reports: Vec<Report>,
+        /// What they belong to.
+        pending: Box<Pending>,
+        /// Their contents, in the same order.
+        outcome: Result<Vec<(Content, Summary)>, StoreError>,
+    },
+    /// Of `ReadSpooled`.
+    SpooledRead {
+        /// Who asked.
+        asker: Asker,
+        /// Which message.
+        spool: SpoolId,
+        /// The piece.
+        outcome: Result<Option<Bytes>, StoreError>,
+    },
+    /// Of `Scram`.
+    ScramComputed {
+        /// Who asked.
+        asker: Asker,
+        /// The proof.
+        reply: client::Reply,
+    },
     /// Of `Reload`: the configuration, or why it changes nothing.
     Reloaded(Result<Box<Config>, String>),
 }
@@ -324,6 +375,8 @@ impl Job {
             Self::Authenticate { asker, .. }
             | Self::Query { asker, .. }
             | Self::Select { asker, .. }
+            | Self::ReadSpooled { asker, .. }
+            | Self::Scram { asker, .. }
             | Self::FindAccount {
                 lookup: Lookup::Recipient(asker),
                 ..
@@ -339,7 +392,7 @@ impl Job {
             | Self::Stage { .. }
             | Self::DropStage(_)
             | Self::LookAtPeers
-            | Self::SpoolDue
+            | Self::Report { .. }
             | Self::Reload => None,
         }
     }
@@ -497,7 +550,37 @@ impl Job {
                 outcome: store.look_at_peers(),
                 directory_version: store.directory_version(),
             },
-            Self::SpoolDue => Done::SpoolDue(store.spool_due()),
+            Self::Report { reports, pending } => {
+                let outcome = reports.iter().map(|report| report.compose(store));
+                let outcome = outcome.collect();
+                Done::Reported {
+                    reports,
+                    pending,
+                    outcome,
+                }
+            }
+            Self::ReadSpooled {
+                asker,
+                spool,
+                offset,
+                length,
+            } => match store.read_spooled(spool, offset, length) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::ReadSpooled {
+                    asker,
+                    spool,
+                    offset,
+                    length,
+                })),
+                outcome => Done::SpooledRead {
+                    asker,
+                    spool,
+                    outcome,
+                },
+            },
+            Self::Scram { asker, input } => Done::ScramComputed {
+                asker,
+                reply: credentials::scram_proof(&input),
+            },
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }
     }

@@ -47,6 +47,8 @@ pub(super) enum Hint {
     Account(AccountId),
     /// An account was made, changed or deleted.
     Directory,
+    /// Something in the queue is due.
+    Queue,
 }
 
 impl Hint {
@@ -55,6 +57,7 @@ impl Hint {
         match self {
             Self::Account(account) => format!("account {}", account.0).into_bytes(),
             Self::Directory => b"directory".to_vec(),
+            Self::Queue => b"queue".to_vec(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Hint {
         match text.split_once(' ') {
             Some(("account", id)) => Some(Self::Account(AccountId(id.parse().ok()?))),
             None if text == "directory" => Some(Self::Directory),
+            None if text == "queue" => Some(Self::Queue),
             Some(_) | None => None,
         }
     }
@@ -79,12 +83,16 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_hint(&mut self, _now: Now, bytes: &[u8]) {
+    pub(super) fn handle_hint(&mut self, now: Now, bytes: &[u8]) {
         match Hint::from_bytes(bytes) {
             Some(Hint::Account(account)) => self.refresh_all(Some(account)),
             Some(Hint::Directory) => {
                 self.directory.forget();
                 self.look_at_peers();
+            }
+            Some(Hint::Queue) => {
+                self.claim_spooled(now);
+                self.claim_remote(now);
             }
             None => {}
         }
@@ -135,6 +143,7 @@ impl Node {
             && self.account_writes.is_empty()
             && self.spool_writes.is_idle()
             && self.delivery.is_idle()
+            && self.outbound.is_idle()
             && self.jobs.running + self.jobs.hashes_running == 0;
         if is_idle {
             *stopping = Stopping::Stopped;
@@ -217,7 +226,19 @@ impl Node {
                 outcome,
                 directory_version,
             } => self.handle_peers(now, outcome, directory_version),
-            Done::SpoolDue(outcome) => self.handle_spool_due(now, outcome),
+            Done::Reported {
+                reports,
+                pending,
+                outcome,
+            } => self.handle_reported(now, reports, *pending, outcome),
+            Done::SpooledRead {
+                asker,
+                spool,
+                outcome,
+            } => self.handle_spooled_read(asker, spool, outcome),
+            Done::ScramComputed { asker, reply } => {
+                self.reply(asker, crate::session::Reply::SmtpClient(reply));
+            }
             Done::Reloaded(outcome) => self.handle_reloaded(outcome),
         }
     }
@@ -264,6 +285,7 @@ impl Node {
                 }
                 if news.changed || news.died {
                     self.claim_spooled(now);
+                    self.claim_remote(now);
                 }
             }
             Err(error) => tracing::error!(%error, "other processes can't be seen"),
@@ -283,6 +305,7 @@ impl Node {
                     .push_back(NodeAction::SetLogLevel(config.log_level));
                 self.directory.forget();
                 self.config = Arc::from(config);
+                self.reconfigure_lookups();
             }
             Err(faults) => {
                 tracing::error!("the configuration is faulty and changes nothing: {faults}");

@@ -8,12 +8,16 @@
 
 mod admission;
 mod authentication;
+mod conclusions;
+mod connections;
 mod delivery;
 mod directory;
 mod imap;
 mod jobs;
 mod lifecycle;
+mod lookups;
 mod mailboxes;
+mod outbound;
 mod smtp;
 #[cfg(test)]
 mod tests;
@@ -22,9 +26,13 @@ mod writes;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
+
+use bytes::Bytes;
 
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
@@ -36,8 +44,12 @@ use crate::{
     config::{Config, LogLevel},
     credentials::PasswordCache,
     session::{Call, Reply, Request, SessionEvent, SessionId},
-    tls::ServerTls,
+    tls::{ClientTls, ServerTls},
 };
+
+/// Names a UDP socket of this process. Never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SocketId(pub u64);
 
 /// What a node wants done, in order.
 #[derive(Debug)]
@@ -53,6 +65,27 @@ pub enum NodeAction {
         /// Its content.
         bytes: Vec<u8>,
     },
+    /// Connect to another machine; [`Node::handle_dialled`] is owed.
+    Dial {
+        /// The session that is to be.
+        session: SessionId,
+        /// Where to.
+        to: SocketAddr,
+        /// How long it may take.
+        patience: Duration,
+    },
+    /// Send a datagram from a UDP socket of its own, on a port that the system draws, and hand in
+    /// what comes back with [`Node::handle_udp`] until it is closed. Failing is harmless.
+    SendUdp {
+        /// The new socket.
+        socket: SocketId,
+        /// Where to.
+        to: SocketAddr,
+        /// Its content.
+        bytes: Bytes,
+    },
+    /// Close a UDP socket.
+    CloseUdp(SocketId),
     /// Log at this level from now on.
     SetLogLevel(LogLevel),
     /// Accept no more connections.
@@ -68,6 +101,10 @@ pub struct NodeSetup {
     pub config: Arc<Config>,
     /// The certificate.
     pub tls: Arc<ServerTls>,
+    /// For connections to other servers.
+    pub client_tls: ClientTls,
+    /// The name servers of this machine, in the form of `/etc/resolv.conf`.
+    pub resolv_conf: String,
     /// Fresh randomness of the operating system: seeds of sessions.
     pub seed: u64,
     /// Fresh randomness of the operating system: the key of remembered passwords.
@@ -81,6 +118,7 @@ pub struct NodeSetup {
 pub struct Node {
     config: Arc<Config>,
     tls: Arc<ServerTls>,
+    client_tls: ClientTls,
     entropy: Entropy,
     actions: VecDeque<NodeAction>,
     jobs: JobQueues,
@@ -93,6 +131,8 @@ pub struct Node {
     account_writes: BTreeMap<AccountId, writes::AccountQueue>,
     spool_writes: writes::SpoolQueue,
     delivery: delivery::Delivery,
+    outbound: outbound::Outbound,
+    lookups: lookups::Lookups,
     peers: lifecycle::Peers,
     timers: BTreeMap<(Instant, u64), NodeTimer>,
     timers_set: u64,
@@ -102,9 +142,18 @@ pub struct Node {
 /// What the node knows of a session.
 #[derive(Debug)]
 struct SessionEntry {
-    kind: ListenerKind,
+    kind: SessionKind,
     login: Option<Login>,
     selected: Option<SelectedMailbox>,
+}
+
+/// How a session began.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum SessionKind {
+    /// Somebody has connected to this listener.
+    Accepted(ListenerKind),
+    /// We have connected to another server.
+    Dialled,
 }
 
 /// Who has logged in, and by which state of the account: see
@@ -145,6 +194,12 @@ enum NodeTimer {
     Peers,
     /// When to look for spooled messages that nobody has claimed.
     Claim,
+    /// When to look for mail to other servers that is due.
+    ClaimRemote,
+    /// When to end connections to other servers for which there is nothing to do.
+    IdleConnections,
+    /// When the resolver has waited long enough.
+    Lookups,
     /// When sessions that outlive a shutdown are ended.
     Grace,
 }
@@ -164,10 +219,14 @@ struct JobQueues {
 impl Node {
     /// A node that has not begun: see [`handle_start`](Self::handle_start).
     pub fn new(setup: NodeSetup) -> Self {
+        let mut entropy = Entropy::new(setup.seed);
+        let seed = entropy.next_u64();
+        let lookups = lookups::Lookups::new(&setup.config, setup.resolv_conf, seed);
         Self {
             config: setup.config,
             tls: setup.tls,
-            entropy: Entropy::new(setup.seed),
+            client_tls: setup.client_tls,
+            entropy,
             actions: VecDeque::new(),
             jobs: JobQueues {
                 waiting: VecDeque::new(),
@@ -186,6 +245,8 @@ impl Node {
             account_writes: BTreeMap::new(),
             spool_writes: writes::SpoolQueue::default(),
             delivery: delivery::Delivery::default(),
+            outbound: outbound::Outbound::default(),
+            lookups,
             peers: lifecycle::Peers::default(),
             timers: BTreeMap::new(),
             timers_set: 0,
@@ -196,6 +257,7 @@ impl Node {
     /// The process is up: looks for mail that an earlier one left in the spool.
     pub fn handle_start(&mut self, now: Now) {
         self.set_timer(now.at, NodeTimer::Claim);
+        self.set_timer(now.at, NodeTimer::ClaimRemote);
         self.set_timer(now.at, NodeTimer::Peers);
         self.handle_timeout(now);
     }
@@ -211,10 +273,13 @@ impl Node {
                 match call {
                     Call::Smtp(call, summary) => self.handle_smtp(now, asker, call, summary),
                     Call::Imap(call, summary) => self.handle_imap(now, asker, call, summary),
+                    Call::SmtpClient(call) => self.handle_smtp_client(now, asker, call),
+                    Call::Raw(bytes) => self.handle_lookup_bytes(now, session, &bytes),
                 }
             }
-            // Replies to calls that nobody waits for are ignored by the machines.
-            Request::Cancel(_) => {}
+            // Replies to calls that nobody waits for are ignored by the machines; but a message
+            // is not given to one that does not want it any more.
+            Request::Cancel(call) => self.handle_cancelled(session, call),
         }
     }
 
@@ -223,6 +288,9 @@ impl Node {
         if let Some(entry) = self.sessions.remove(&session) {
             self.close_selected(session, &entry);
             self.discard_uploads(session);
+            if entry.kind == SessionKind::Dialled {
+                self.handle_dialled_over(now, session);
+            }
         }
         self.check_stopped(now);
     }
@@ -258,6 +326,9 @@ impl Node {
                 NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
                 NodeTimer::Peers => self.handle_peers_timer(now),
                 NodeTimer::Claim => self.claim_spooled(now),
+                NodeTimer::ClaimRemote => self.claim_remote(now),
+                NodeTimer::IdleConnections => self.end_idle_connections(now),
+                NodeTimer::Lookups => self.handle_lookups_timer(now),
                 NodeTimer::Grace => self.end_grace(),
             }
         }
@@ -356,6 +427,8 @@ fn log_failure(error: &StoreError, what: &str) {
         | StoreError::MailboxExists
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)
-        | StoreError::NoSuchUpload => tracing::warn!(%error, "{what}"),
+        | StoreError::NoSuchUpload
+        | StoreError::NoSuchEntry
+        | StoreError::InDelivery => tracing::warn!(%error, "{what}"),
     }
 }

@@ -7,7 +7,9 @@ use rmail_proto::{
     mime::Summary,
     smtp::{Call, Envelope, Identity, Refusal, Reply},
 };
-use rmail_store::{Account, Content, NewSpoolEntry, SpoolId, SpoolWrite, StoreError};
+use rmail_store::{
+    Account, Content, Destination, NewRecipient, NewSpoolEntry, SpoolId, SpoolWrite, StoreError,
+};
 
 use super::{
     Asker, Job, Node,
@@ -41,7 +43,11 @@ impl Node {
                 };
                 self.reply_smtp(asker, reply);
             }
-            Call::Rcpt { forward_path, .. } => self.decide_recipient(asker, &forward_path),
+            Call::Rcpt {
+                forward_path,
+                identity,
+                ..
+            } => self.decide_recipient(asker, &forward_path, identity.as_ref()),
             Call::Chunk { upload, data } => {
                 self.handle_piece(now, asker, upload, Piece::more(data));
             }
@@ -73,15 +79,20 @@ impl Node {
         self.reply(asker, session::Reply::Smtp(reply));
     }
 
-    fn decide_recipient(&mut self, asker: Asker, path: &ForwardPath) {
+    fn decide_recipient(&mut self, asker: Asker, path: &ForwardPath, sender: Option<&Identity>) {
         if postmaster_domain(path, &self.config.domains).is_some() {
             return self.reply_smtp(asker, Reply::Permitted);
         }
         let ForwardPath::Address(address) = path else {
             return self.reply_smtp(asker, Reply::Refused(Refusal::no_such_mailbox()));
         };
-        if !self.config.domains.contains(address.domain()) {
-            return self.reply_smtp(asker, Reply::Refused(Refusal::relay_denied()));
+        if !self.config.hosts(address.domain()) {
+            // On port 25 nobody has authenticated: nothing is relayed there.
+            let reply = match sender.is_some() && self.config.relay.enabled {
+                true => Reply::Permitted,
+                false => Reply::Refused(Refusal::relay_denied()),
+            };
+            return self.reply_smtp(asker, reply);
         }
         match self.directory.cached(address) {
             Some(account) => self.reply_recipient(asker, account.as_deref()),
@@ -123,11 +134,21 @@ impl Node {
         summary: Arc<Summary>,
         content: Content,
     ) {
-        let is_claimed = self.delivery.reserve(&content);
+        let recipients: Vec<NewRecipient> = (envelope.recipients.into_iter())
+            .map(|recipient| NewRecipient {
+                destination: self.destination(&recipient.path),
+                recipient,
+            })
+            .collect();
+        let is_local = |new: &NewRecipient| new.destination == Destination::Local;
+        let is_claimed = recipients.iter().any(is_local) && self.delivery.reserve(&content);
         let entry = NewSpoolEntry {
             envelope_id: envelope.id,
             reverse_path: envelope.reverse_path,
-            recipients: envelope.recipients,
+            notice: envelope.notice,
+            smtputf8: envelope.smtputf8,
+            eight_bit_mime: envelope.eight_bit_mime,
+            recipients,
             summary,
             content,
             is_claimed,
@@ -210,6 +231,8 @@ pub(super) fn refusal_from(error: &StoreError) -> Refusal {
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)
         | StoreError::NoSuchUpload
+        | StoreError::NoSuchEntry
+        | StoreError::InDelivery
         | StoreError::Failed(_) => {
             tracing::error!(%error, "the store failed");
             Refusal::temporary_failure()

@@ -30,6 +30,10 @@ pub enum SpoolOrigin {
     Accept(Asker),
     /// Delivery, which asked for more to do.
     Claim,
+    /// The same for mail to other servers.
+    ClaimRemote,
+    /// The delivery of these recipients, whose fate is written by it.
+    Concluded(DeliveryId, Vec<u32>),
     /// Nobody waits for it.
     Nobody,
 }
@@ -210,26 +214,61 @@ impl Node {
                 let outcome = result.map(accepted_id);
                 self.handle_accepted(now, asker, entry, outcome);
             }
-            (SpoolOrigin::Claim, _, Ok(SpoolWritten::Claimed(entries))) => {
-                self.handle_claimed(now, entries);
+            (SpoolOrigin::Claim, _, Ok(SpoolWritten::Claimed { entries, next_due })) => {
+                self.handle_claimed(now, entries, next_due);
             }
-            (SpoolOrigin::Claim, _, Ok(SpoolWritten::Accepted(_) | SpoolWritten::Done))
-            | (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, _, Ok(_)) => {}
+            (SpoolOrigin::ClaimRemote, _, Ok(SpoolWritten::Claimed { entries, next_due })) => {
+                self.handle_claimed_remote(now, entries, next_due);
+            }
             (SpoolOrigin::Claim, _, Err(error)) => {
                 super::log_failure(&error, "the spool can't be read");
-                self.handle_claimed(now, Vec::new());
+                self.handle_claimed(now, Vec::new(), None);
             }
-            (SpoolOrigin::Accept(_) | SpoolOrigin::Nobody, write, Err(error)) => {
-                // A delivered message that stays in the spool is known by its id: no harm.
-                super::log_failure(&error, "the spool can't be written");
-                let put_off = &mut self.spool_writes.put_off;
-                if put_off.len() < limits::DELIVERY_ACTIVE {
-                    put_off.push(write);
-                }
-                if put_off.len() == 1 {
-                    self.set_timer(now.at + limits::HOLD, NodeTimer::RetryPutOff);
-                }
+            (SpoolOrigin::ClaimRemote, _, Err(error)) => {
+                super::log_failure(&error, "the spool can't be read");
+                self.handle_claimed_remote(now, Vec::new(), None);
             }
+            (SpoolOrigin::Concluded(id, positions), write, Ok(_)) => {
+                self.handle_concluded(now, id, &positions);
+                self.finish_reports(now, &write);
+            }
+            (SpoolOrigin::Nobody, write, Ok(_)) => self.finish_reports(now, &write),
+            (SpoolOrigin::Concluded(id, positions), write, Err(error)) => {
+                self.put_off_write(now, write, &error);
+                self.handle_concluded(now, id, &positions);
+            }
+            (SpoolOrigin::Nobody, write, Err(error)) => self.put_off_write(now, write, &error),
+            (SpoolOrigin::Claim | SpoolOrigin::ClaimRemote, _, Ok(_))
+            | (SpoolOrigin::Accept(_), _, _) => {
+                unreachable!("the store answers what it is asked")
+            }
+        }
+    }
+
+    /// What can't be written now is written later: until then its lot is claimed.
+    fn put_off_write(&mut self, now: Now, write: SpoolWrite, error: &StoreError) {
+        // A delivered message that stays in the spool is known by its id: no harm.
+        super::log_failure(error, "the spool can't be written");
+        let put_off = &mut self.spool_writes.put_off;
+        if put_off.len() < limits::DELIVERY_ACTIVE {
+            put_off.push(write);
+        }
+        if put_off.len() == 1 {
+            self.set_timer(now.at + limits::HOLD, NodeTimer::RetryPutOff);
+        }
+    }
+
+    /// Reports are in the spool, and go on their way.
+    fn finish_reports(&mut self, now: Now, write: &SpoolWrite) {
+        let SpoolWrite::Conclude { reports, .. } = write else {
+            return;
+        };
+        for report in reports {
+            self.drop_content(&report.content);
+        }
+        if !reports.is_empty() {
+            self.claim_spooled(now);
+            self.claim_remote(now);
         }
     }
 
@@ -276,7 +315,7 @@ impl Node {
 fn accepted_id(written: SpoolWritten) -> rmail_store::SpoolId {
     match written {
         SpoolWritten::Accepted(id) => id,
-        SpoolWritten::Claimed(_) | SpoolWritten::Done => {
+        SpoolWritten::Claimed { .. } | SpoolWritten::Expanded(_) | SpoolWritten::Done => {
             unreachable!("the store answers Accept by Accepted")
         }
     }
@@ -323,6 +362,15 @@ fn account_bytes(write: &AccountWrite) -> usize {
 fn spool_bytes(write: &SpoolWrite) -> usize {
     match write {
         SpoolWrite::Accept(NewSpoolEntry { content, .. }) => content_bytes(content),
-        SpoolWrite::Finish { .. } | SpoolWrite::Hold { .. } | SpoolWrite::Claim { .. } => 0,
+        SpoolWrite::Conclude { reports, .. } => {
+            let sizes = reports.iter().map(|report| content_bytes(&report.content));
+            sizes.sum()
+        }
+        SpoolWrite::Expand { .. }
+        | SpoolWrite::Reroute { .. }
+        | SpoolWrite::PutOff { .. }
+        | SpoolWrite::Park { .. }
+        | SpoolWrite::Claim(_)
+        | SpoolWrite::Operate { .. } => 0,
     }
 }

@@ -5,6 +5,9 @@ use std::{os::unix::net::UnixDatagram, path::PathBuf};
 /// The hint that accounts have changed.
 pub const DIRECTORY: &[u8] = b"directory";
 
+/// The hint that something in the queue is due.
+pub const QUEUE: &[u8] = b"queue";
+
 /// Sends a hint to each socket, without waiting. One that gets lost does no harm: every process
 /// looks for changes once a second by itself.
 pub fn send(sockets: &[PathBuf], hint: &[u8]) {

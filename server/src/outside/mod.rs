@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod configuration;
 pub mod hints;
+pub mod name_servers;
 pub mod random;

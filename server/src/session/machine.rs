@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rmail_proto::{
-    Action, CallId, Connection, Event, Now, Timeout, UploadId, imap, mime::Summary, smtp,
+    Action, CallId, Connection, Event, Now, Timeout, UploadId, imap,
+    mime::Summary,
+    smtp::{self, client},
 };
+
+use super::RawStream;
 
 /// A machine of any protocol.
 #[derive(Debug)]
@@ -14,6 +18,10 @@ pub enum Machine {
     Smtp(Box<smtp::Server>),
     /// IMAP.
     Imap(Box<imap::Server>),
+    /// SMTP or LMTP, as the client.
+    SmtpClient(Box<client::Client>),
+    /// No protocol: what comes goes to the node, and back.
+    Raw(RawStream),
 }
 
 /// A call of any machine. With the last piece of an upload comes its summary.
@@ -23,6 +31,10 @@ pub enum Call {
     Smtp(smtp::Call, Option<Arc<Summary>>),
     /// IMAP's.
     Imap(imap::Call, Option<Arc<Summary>>),
+    /// An SMTP client's.
+    SmtpClient(client::Call),
+    /// Bytes that came.
+    Raw(Bytes),
 }
 
 /// A reply to a [`Call`] of the same protocol.
@@ -32,6 +44,10 @@ pub enum Reply {
     Smtp(smtp::Reply),
     /// IMAP's.
     Imap(imap::Reply),
+    /// An SMTP client's.
+    SmtpClient(client::Reply),
+    /// Bytes to be sent.
+    Raw(Bytes),
 }
 
 /// A piece of an upload.
@@ -46,6 +62,8 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.handle_input(now, input),
             Self::Imap(machine) => machine.handle_input(now, input),
+            Self::SmtpClient(machine) => machine.handle_input(now, input),
+            Self::Raw(machine) => machine.handle_input(now, input),
         }
     }
 
@@ -54,6 +72,8 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.handle_event(now, without_reply(event)),
             Self::Imap(machine) => machine.handle_event(now, without_reply(event)),
+            Self::SmtpClient(machine) => machine.handle_event(now, without_reply(event)),
+            Self::Raw(machine) => machine.handle_event(now, without_reply(event)),
         }
     }
 
@@ -65,7 +85,13 @@ impl Machine {
             (Self::Imap(machine), Reply::Imap(reply)) => {
                 machine.handle_event(now, Event::Reply(id, reply));
             }
-            (Self::Smtp(_), Reply::Imap(_)) | (Self::Imap(_), Reply::Smtp(_)) => {
+            (Self::SmtpClient(machine), Reply::SmtpClient(reply)) => {
+                machine.handle_event(now, Event::Reply(id, reply));
+            }
+            (Self::Raw(machine), Reply::Raw(bytes)) => {
+                machine.handle_event(now, Event::Reply(id, bytes));
+            }
+            (Self::Smtp(_) | Self::Imap(_) | Self::SmtpClient(_) | Self::Raw(_), _) => {
                 unreachable!("the node answers in the protocol it was asked in")
             }
         }
@@ -79,6 +105,12 @@ impl Machine {
             Self::Imap(machine) => machine
                 .poll_action()
                 .map(|action| map_call(action, |call| Call::Imap(call, None))),
+            Self::SmtpClient(machine) => machine
+                .poll_action()
+                .map(|action| map_call(action, Call::SmtpClient)),
+            Self::Raw(machine) => machine
+                .poll_action()
+                .map(|action| map_call(action, Call::Raw)),
         }
     }
 
@@ -86,6 +118,8 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.poll_timeout(),
             Self::Imap(machine) => machine.poll_timeout(),
+            Self::SmtpClient(machine) => machine.poll_timeout(),
+            Self::Raw(machine) => machine.poll_timeout(),
         }
     }
 }
@@ -109,7 +143,7 @@ impl Call {
                 data,
                 is_last: *last,
             }),
-            Self::Smtp(..) | Self::Imap(..) => None,
+            Self::Smtp(..) | Self::Imap(..) | Self::SmtpClient(_) | Self::Raw(_) => None,
         }
     }
 
@@ -118,13 +152,14 @@ impl Call {
         match self {
             Self::Smtp(smtp::Call::Discard { upload }, _)
             | Self::Imap(imap::Call::Discard { upload }, _) => Some(*upload),
-            Self::Smtp(..) | Self::Imap(..) => None,
+            Self::Smtp(..) | Self::Imap(..) | Self::SmtpClient(_) | Self::Raw(_) => None,
         }
     }
 
     pub(super) fn set_summary(&mut self, found: Option<Arc<Summary>>) {
         match self {
             Self::Smtp(_, summary) | Self::Imap(_, summary) => *summary = found,
+            Self::SmtpClient(_) | Self::Raw(_) => {}
         }
     }
 }
@@ -142,6 +177,7 @@ fn map_call<A, B>(action: Action<A>, map: impl FnOnce(A) -> B) -> Action<B> {
 fn without_reply<R>(event: Event<std::convert::Infallible>) -> Event<R> {
     match event {
         Event::TlsEstablished(info) => Event::TlsEstablished(info),
+        Event::TlsFailed(reason) => Event::TlsFailed(reason),
         Event::Reply(_, never) => match never {},
         Event::Notice(notice) => Event::Notice(notice),
         Event::Sent(bytes) => Event::Sent(bytes),

@@ -13,6 +13,7 @@
 //! 6. Drop the stream when [`Session::is_over`], and tell the node.
 
 mod machine;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -29,6 +30,8 @@ use rmail_proto::{
 };
 
 pub use machine::{Call, Machine, Reply};
+pub use raw::RawStream;
+pub use transport::TlsSide;
 use transport::Transport;
 
 use crate::limits;
@@ -92,12 +95,12 @@ enum Phase {
 }
 
 impl Session {
-    /// A session over a stream that was just accepted. With `implicit_tls` a handshake comes
-    /// first.
+    /// A session over a stream that was just accepted, or made. With `implicit_tls` a handshake
+    /// comes first.
     pub fn new(
         id: SessionId,
         machine: Machine,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<TlsSide>,
         implicit_tls: bool,
         now: Now,
     ) -> Self {
@@ -134,7 +137,7 @@ impl Session {
                 Ok(established) => self.after_tls_input(now, established),
                 Err(error) => {
                     tracing::debug!(session = self.id.0, %error, "TLS failed");
-                    self.flush(now);
+                    self.fail_tls(now, &error);
                 }
             }
             return;
@@ -352,8 +355,16 @@ impl Session {
         self.input.clear();
         if let Err(error) = self.transport.start_tls() {
             tracing::error!(session = self.id.0, %error, "TLS can't be started");
-            self.flush(now);
+            self.fail_tls(now, &error);
         }
+    }
+
+    /// There is no TLS: a machine that is the client is told, and the session ends.
+    fn fail_tls(&mut self, now: Now, error: &rustls::Error) {
+        self.machine
+            .handle_event(now, Event::TlsFailed(error.to_string()));
+        self.carry_out(now);
+        self.flush(now);
     }
 
     fn flush(&mut self, now: Now) {

@@ -17,10 +17,10 @@ fn smtp_session() -> Session {
     session(smtp::Tls::Unavailable)
 }
 
-fn server_tls() -> Arc<rustls::ServerConfig> {
+fn server_tls() -> TlsSide {
     let folder = TempDir::new().unwrap();
     let (config, _warnings) = Config::load("{}", folder.path()).unwrap();
-    ServerTls::load_or_create(&config, NOW.unix).unwrap().config
+    TlsSide::Server(ServerTls::load_or_create(&config, NOW.unix).unwrap().config)
 }
 
 fn session(tls: smtp::Tls) -> Session {

@@ -8,14 +8,26 @@ use std::{
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use rmail_proto::TlsInfo;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+    pki_types::ServerName,
+};
 
 use crate::limits;
+
+/// Which side of TLS a session is, if there is TLS.
+#[derive(Clone, Debug)]
+pub enum TlsSide {
+    /// The peer has connected to us.
+    Server(Arc<ServerConfig>),
+    /// We have connected to a host of this name.
+    Client(Arc<ClientConfig>, ServerName<'static>),
+}
 
 /// Outgoing bytes, and TLS once it is started.
 #[derive(Debug, Default)]
 pub(super) struct Transport {
-    available_tls: Option<Arc<ServerConfig>>,
+    available_tls: Option<TlsSide>,
     tls: Option<Box<Tls>>,
     /// What the machine sent and the socket has not been offered: many small sends become few
     /// large writes, and few TLS records.
@@ -29,12 +41,12 @@ pub(super) struct Transport {
 
 #[derive(Debug)]
 struct Tls {
-    connection: ServerConnection,
+    connection: Connection,
     is_established: bool,
 }
 
 impl Transport {
-    pub(super) fn new(available_tls: Option<Arc<ServerConfig>>) -> Self {
+    pub(super) fn new(available_tls: Option<TlsSide>) -> Self {
         Self {
             available_tls,
             ..Self::default()
@@ -56,9 +68,13 @@ impl Transport {
     }
 
     pub(super) fn start_tls(&mut self) -> Result<(), rustls::Error> {
-        let config = self.available_tls.clone();
-        let config = config.ok_or(rustls::Error::General("there is no certificate".into()))?;
-        let mut connection = ServerConnection::new(config)?;
+        let mut connection = match self.available_tls.clone() {
+            Some(TlsSide::Server(config)) => Connection::from(ServerConnection::new(config)?),
+            Some(TlsSide::Client(config, name)) => {
+                Connection::from(ClientConnection::new(config, name)?)
+            }
+            None => return Err(rustls::Error::General("there is no certificate".into())),
+        };
         // What is queued is bounded by the machine's send credit.
         connection.set_buffer_limit(None);
         // What was sent before goes out in the clear.
@@ -158,7 +174,7 @@ impl Transport {
     }
 }
 
-fn tls_info(connection: &ServerConnection) -> TlsInfo {
+fn tls_info(connection: &Connection) -> TlsInfo {
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -170,6 +186,9 @@ fn tls_info(connection: &ServerConnection) -> TlsInfo {
     TlsInfo {
         version: version.to_owned(),
         cipher: cipher.unwrap_or_default(),
-        server_name: connection.server_name().map(str::to_owned),
+        server_name: match connection {
+            Connection::Server(connection) => connection.server_name().map(str::to_owned),
+            Connection::Client(_) => None,
+        },
     }
 }

@@ -3,6 +3,7 @@
 //! TLS 1.2 and 1.3, by rustls with aws-lc-rs, which is always named: with a second provider
 //! linked, rustls' default would panic.
 
+mod client;
 mod error;
 mod pair;
 mod self_signed;
@@ -17,8 +18,8 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-pub use self::error::TlsError;
 use self::pair::{Facts, Pair};
+pub use self::{client::ClientTls, error::TlsError};
 use crate::{
     config::{Config, Tls},
     limits,

@@ -41,7 +41,9 @@ impl StoreError {
             | Self::MailboxExists
             | Self::MailboxProtected
             | Self::TooMany(_)
-            | Self::NoSuchUpload => false,
+            | Self::NoSuchUpload
+            | Self::NoSuchEntry
+            | Self::InDelivery => false,
         }
     }
 }

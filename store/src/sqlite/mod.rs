@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! directory.db                                accounts
-//! spool.db  spool/<entry>.eml  spool/tmp/     what was accepted and is not finished; uploads
+//! spool.db  spool/<entry>.eml  spool/tmp/     the queue: what is not finished; uploads
 //! accounts/<domain>/<local-part>/mail.db      an account's mail
 //!                    messages/xx/<email>.eml  its large contents
 //! run/                                        the processes that share all this
@@ -54,8 +54,9 @@ use self::{
     stages::Stages,
 };
 use crate::{
-    Account, AccountWrite, DirectoryWrite, Files, MailboxRef, MailboxState, PeerNews, SpoolWrite,
-    SpoolWritten, StageId, Store, StoreError, Written, store::Result,
+    Account, AccountWrite, DirectoryWrite, Files, MailboxRef, MailboxState, PeerNews, QueueFilter,
+    QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError,
+    Written, store::Result,
 };
 
 /// The store of one `mail_root`, which other processes may share.
@@ -271,8 +272,8 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Result<SpoolWritten>>> {
         let results = self.spool.write(now, batch, &self.stages, &self.presence)?;
         let is_change = |result: &Result<SpoolWritten>| match result {
-            Ok(SpoolWritten::Claimed(entries)) => !entries.is_empty(),
-            Ok(SpoolWritten::Accepted(_) | SpoolWritten::Done) => true,
+            Ok(SpoolWritten::Claimed { entries, .. }) => !entries.is_empty(),
+            Ok(SpoolWritten::Accepted(_) | SpoolWritten::Expanded(_) | SpoolWritten::Done) => true,
             Err(_) => false,
         };
         if results.iter().any(is_change) {
@@ -281,8 +282,21 @@ impl Store for SqliteStore {
         Ok(results)
     }
 
-    fn spool_due(&self) -> Result<Option<UnixTime>> {
-        self.spool.due(&self.presence)
+    fn read_spooled(&self, spool: SpoolId, offset: u64, length: usize) -> Result<Option<Bytes>> {
+        self.spool.read(spool, offset, length)
+    }
+
+    fn queue(
+        &self,
+        filter: &QueueFilter,
+        after: Option<SpoolId>,
+        count_max: usize,
+    ) -> Result<Vec<QueuedSummary>> {
+        self.spool.queue(filter, after, count_max)
+    }
+
+    fn queued(&self, name: &str) -> Result<Option<QueuedMessage>> {
+        self.spool.queued(name)
     }
 
     fn look_at_peers(&self) -> Result<PeerNews> {

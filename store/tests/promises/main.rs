@@ -6,5 +6,6 @@ mod mailboxes;
 mod messages;
 mod model;
 mod processes;
+mod queue;
 mod spool;
 mod world;

@@ -3,34 +3,51 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmail_proto::{ForwardPath, ReversePath, UnixTime, smtp::Recipient};
+use rmail_proto::{
+    ForwardPath, ReversePath, UnixTime,
+    smtp::{MailNotice, Recipient},
+};
 use rmail_store::{
-    AccountWrite, Content, NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, SpoolWritten, Store,
-    StoreError, limits,
+    AccountWrite, Claim, Concluded, Content, Destination, Fate, Lots, NewRecipient, NewSpoolEntry,
+    SpoolEntry, SpoolId, SpoolWrite, SpoolWritten, Store, StoreError, Told, limits,
 };
 
 use crate::world::{NOW, World, address, make_account, message, summary, uids_in, write};
 
-fn entry(text: &str) -> NewSpoolEntry {
-    let path = |text| Recipient {
-        path: ForwardPath::Address(address(text)),
-    };
+pub(crate) fn entry(text: &str) -> NewSpoolEntry {
+    entry_for(text, &[(Some("ann@example.com"), None), (None, None)])
+}
+
+/// A message for these paths (`None` is the postmaster's), each with the key of its destination.
+pub(crate) fn entry_for(text: &str, recipients: &[(Option<&str>, Option<&str>)]) -> NewSpoolEntry {
+    let recipients = recipients.iter().map(|(path, destination)| NewRecipient {
+        recipient: Recipient::new(match path {
+            None => ForwardPath::Postmaster,
+            Some(text) => ForwardPath::Address(address(text)),
+        }),
+        destination: match destination {
+            None => Destination::Local,
+            Some(key) => Destination::Remote((*key).to_owned()),
+        },
+    });
     NewSpoolEntry {
         is_claimed: true,
         envelope_id: "envelope".to_owned(),
         reverse_path: ReversePath::Address(address("\"b @ c\"@example.org")),
-        recipients: vec![
-            path("ann@example.com"),
-            Recipient {
-                path: ForwardPath::Postmaster,
-            },
-        ],
+        notice: MailNotice::default(),
+        smtputf8: false,
+        eight_bit_mime: true,
+        recipients: recipients.collect(),
         summary: Arc::new(summary(text)),
         content: Content::Inline(Bytes::copy_from_slice(text.as_bytes())),
     }
 }
 
-fn one(store: &dyn Store, now: UnixTime, write: SpoolWrite) -> Result<SpoolWritten, StoreError> {
+pub(crate) fn one(
+    store: &dyn Store,
+    now: UnixTime,
+    write: SpoolWrite,
+) -> Result<SpoolWritten, StoreError> {
     let results = store.write_spool(now, vec![write]).expect("it writes");
     results
         .into_iter()
@@ -38,22 +55,39 @@ fn one(store: &dyn Store, now: UnixTime, write: SpoolWrite) -> Result<SpoolWritt
         .expect("one result per operation")
 }
 
-fn accept(store: &dyn Store, entry: NewSpoolEntry) -> SpoolId {
+pub(crate) fn accept(store: &dyn Store, entry: NewSpoolEntry) -> SpoolId {
     match one(store, NOW, SpoolWrite::Accept(entry)).expect("it is accepted") {
         SpoolWritten::Accepted(id) => id,
         other => panic!("{other:?}"),
     }
 }
 
-fn claim(store: &dyn Store, now: UnixTime) -> Vec<SpoolEntry> {
-    let claim = SpoolWrite::Claim {
+pub(crate) fn claim_with(
+    store: &dyn Store,
+    now: UnixTime,
+    claim: Claim,
+) -> (Vec<SpoolEntry>, Option<UnixTime>) {
+    match one(store, now, SpoolWrite::Claim(claim)).expect("it claims") {
+        SpoolWritten::Claimed { entries, next_due } => (entries, next_due),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn claim_all(store: &dyn Store, now: UnixTime) -> (Vec<SpoolEntry>, Option<UnixTime>) {
+    let claim = Claim {
+        lots: Lots::Local,
         count_max: 10,
         bytes_max: 1_000_000,
     };
-    match one(store, now, claim).expect("it claims") {
-        SpoolWritten::Claimed(entries) => entries,
-        other => panic!("{other:?}"),
-    }
+    claim_with(store, now, claim)
+}
+
+fn claim(store: &dyn Store, now: UnixTime) -> Vec<SpoolEntry> {
+    claim_all(store, now).0
+}
+
+fn due(store: &dyn Store) -> Option<UnixTime> {
+    claim_all(store, UnixTime(0)).1
 }
 
 fn claimed_ids(store: &dyn Store, now: UnixTime) -> Vec<u64> {
@@ -61,18 +95,27 @@ fn claimed_ids(store: &dyn Store, now: UnixTime) -> Vec<u64> {
 }
 
 fn hold(store: &dyn Store, spool: SpoolId, until: UnixTime) {
-    let hold = SpoolWrite::Hold {
+    let put_off = SpoolWrite::PutOff {
         spool,
+        destination: Destination::Local,
         until,
         reason: "not now".to_owned(),
     };
-    one(store, NOW, hold).expect("it is held");
+    one(store, NOW, put_off).expect("it is put off");
 }
 
 fn finish(store: &dyn Store, spool: SpoolId, recipients: &[u32]) {
-    let finish = SpoolWrite::Finish {
+    let finish = SpoolWrite::Conclude {
         spool,
-        recipients: recipients.to_vec(),
+        destination: Destination::Local,
+        concluded: vec![Concluded {
+            recipients: recipients.to_vec(),
+            fate: Fate::Delivered,
+            told: Told::default(),
+        }],
+        retry_at: None,
+        tells_delay: false,
+        reports: Vec::new(),
     };
     one(store, NOW, finish).expect("it is finished");
 }
@@ -84,7 +127,7 @@ fn an_accepted_entry_is_claimed_by_who_accepted_it() {
     let (store, _world) = World::new_store();
     accept(&store, entry("one"));
     assert!(claim(&store, LATER).is_empty());
-    assert_eq!(store.spool_due(), Ok(None));
+    assert_eq!(due(&store), None);
 }
 
 #[test]
@@ -94,7 +137,7 @@ fn a_held_entry_comes_back_whole_when_it_is_due() {
     let id = accept(&store, sent.clone());
     hold(&store, id, LATER);
     assert!(claim(&store, NOW).is_empty());
-    assert_eq!(store.spool_due(), Ok(Some(LATER)));
+    assert_eq!(due(&store), Some(LATER));
     let claimed = claim(&store, LATER);
     let [back] = &claimed[..] else {
         panic!("{claimed:?}");
@@ -103,8 +146,10 @@ fn a_held_entry_comes_back_whole_when_it_is_due() {
     assert_eq!(back.envelope_id, sent.envelope_id);
     assert_eq!(back.reverse_path, sent.reverse_path);
     assert_eq!(back.summary, sent.summary);
-    let recipients: Vec<(u32, Recipient)> = (0..).zip(sent.recipients).collect();
+    let recipients = sent.recipients.into_iter().map(|new| new.recipient);
+    let recipients: Vec<(u32, Recipient)> = (0..).zip(recipients).collect();
     assert_eq!(back.recipients, recipients);
+    assert!(back.eight_bit_mime && !back.smtputf8);
     let content = back.content.as_deref();
     assert_eq!(
         content,
@@ -151,19 +196,18 @@ fn a_claim_is_bounded_by_count_and_bytes() {
         hold(&store, id, NOW);
     }
     let claim = |count_max, bytes_max| {
-        let claim = SpoolWrite::Claim {
+        let claim = Claim {
+            lots: Lots::Local,
             count_max,
             bytes_max,
         };
-        match one(&store, NOW, claim).expect("it claims") {
-            SpoolWritten::Claimed(entries) => entries.len(),
-            other => panic!("{other:?}"),
-        }
+        let (entries, _) = claim_with(&store, NOW, claim);
+        let contents = entries.iter().filter(|entry| entry.content.is_some());
+        (entries.len(), contents.count())
     };
-    assert_eq!(claim(1, 1_000_000), 1);
-    assert_eq!(claim(10, 2_500), 2);
-    assert_eq!(claim(10, 0), 1);
-    assert_eq!(claim(10, 0), 0);
+    assert_eq!(claim(1, 1_000_000), (1, 1));
+    assert_eq!(claim(10, 2_500), (3, 2));
+    assert_eq!(claim(10, 0), (0, 0));
 }
 
 #[test]
@@ -172,9 +216,9 @@ fn entries_of_a_living_process_are_its_own_and_those_of_a_dead_one_anybodys() {
     let (one, two) = (world.open(), world.open());
     let id = accept(&one, entry("one"));
     assert!(claim(&two, LATER).is_empty());
-    assert_eq!(two.spool_due(), Ok(None));
+    assert_eq!(due(&two), None);
     drop(one);
-    assert_eq!(two.spool_due(), Ok(Some(NOW)));
+    assert_eq!(due(&two), Some(NOW));
     assert_eq!(claimed_ids(&two, LATER), [id.0]);
 }
 

@@ -5,17 +5,17 @@ use std::time::Duration;
 use rmail_server::node::ListenerKind;
 
 use super::{Journey, mail_in::outsider};
-use crate::{AccountChange, AccountSetup};
+use crate::AccountChange;
 
-/// Mail that was accepted for an account that is gone is held, and delivered once there is an
-/// account of that address again. It takes minutes, which only virtual time has.
-pub fn mail_for_a_deleted_account_waits_for_it() -> Journey {
+/// Mail that was accepted for an account that is gone comes back to its sender with the reason;
+/// the others have theirs, once.
+pub fn mail_for_a_deleted_account_comes_back() -> Journey {
     Journey::new(|site| {
         let mut sender = outsider(site);
         sender.play(
-            "C: MAIL FROM:<carol@example.net>
+            "C: MAIL FROM:<alice@example.com> RET=HDRS ENVID=abc
              S: 250 *
-             C: RCPT TO:<bob@example.com>
+             C: RCPT TO:<bob@example.com> ORCPT=rfc822;Bob@example.com
              S: 250 *
              C: RCPT TO:<alice@example.com>
              S: 250 *",
@@ -32,21 +32,25 @@ pub fn mail_for_a_deleted_account_waits_for_it() -> Journey {
              C: .
              S: 250 *",
         );
+        site.pass(Duration::from_secs(120));
         let mut alice = site.connect(ListenerKind::Imaps);
         alice.login("alice@example.com", "wonderland");
-        alice.select("INBOX", 1);
+        alice.select("INBOX", 2);
+        alice.play(
+            "C: 1 FETCH 2 BODY.PEEK[]
+             S: * 2 FETCH (BODY[] {*}
+             S: Return-Path: <>
+             S…: Original-Envelope-Id: abc
+             S…: Original-Recipient: rfc822; Bob@example.com
+             S: Final-Recipient: rfc822; bob@example.com
+             S: Action: failed
+             S: Status: 5.1.1
+             S…: Subject: are you there?
+             S…: )
+             S: 1 OK *",
+        );
+        // Once, also after a while.
         site.pass(Duration::from_secs(600));
-        site.change_account(AccountChange::Add(AccountSetup::new(
-            "bob@example.com",
-            "back again",
-        )));
-        site.pass(Duration::from_secs(120));
-        let mut bob = site.connect(ListenerKind::Imaps);
-        bob.login("bob@example.com", "back again");
-        bob.select("INBOX", 1);
-        // Once to each, also after a while.
-        site.pass(Duration::from_secs(600));
-        alice.select("INBOX", 1);
-        bob.select("INBOX", 1);
+        alice.select("INBOX", 2);
     })
 }

@@ -29,7 +29,7 @@ impl Journey {
 }
 
 pub use admission::{one_connection_too_many_is_told_so, stop_says_goodbye_and_loses_nothing};
-pub use delivery::mail_for_a_deleted_account_waits_for_it;
+pub use delivery::mail_for_a_deleted_account_comes_back;
 pub use mail_in::{
     idling_client_is_told_of_mail, large_message_comes_out_as_it_went_in,
     mail_comes_in_and_is_read, recipients_are_found_or_refused,

@@ -1,13 +1,15 @@
 //! Mail of users, and who may send what.
 
 use rmail_server::node::ListenerKind;
+use serde_json::json;
 
 use super::Journey;
 use crate::Site;
 
-/// A user submits mail with STARTTLS, and with implicit TLS.
+/// A user submits mail with STARTTLS, and with implicit TLS; where nothing is relayed, to users of
+/// this server alone.
 pub fn mail_is_submitted_over_tls() -> Journey {
-    Journey::new(|site| {
+    let mut journey = Journey::new(|site| {
         let mut starttls = site.connect(ListenerKind::Submission);
         starttls.expect("220 *");
         starttls.hello();
@@ -45,7 +47,9 @@ pub fn mail_is_submitted_over_tls() -> Journey {
              S: )
              S: 1 OK *",
         );
-    })
+    });
+    journey.setup.config = json!({ "relay": { "enabled": false } });
+    journey
 }
 
 /// A user sends in no name but its own.

@@ -9,14 +9,14 @@ use rmail_server::{
     credentials::Credential,
     node::{Node, NodeSetup, World as JobWorld},
     outside::hints,
-    tls::ServerTls,
+    tls::{ClientTls, ServerTls},
 };
 use rmail_store::{AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store, StoreError};
 
 use crate::{AccountChange, Mount};
 
 /// Names a process. Never reused: a server that is started again is another one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct ProcessId(pub(super) u64);
 
 impl std::fmt::Display for ProcessId {
@@ -52,6 +52,8 @@ impl Process {
         let node = Node::new(NodeSetup {
             config: Arc::new(config),
             tls,
+            client_tls: ClientTls::without_roots(),
+            resolv_conf: format!("nameserver {}\n", super::outbound::NAME_SERVER),
             seed: entropy.next_u64(),
             cache_key: Secret::new(bytes(&mut entropy)),
             hashes_running_max: 2,

@@ -429,6 +429,8 @@ impl Connection for Server {
             Event::TlsEstablished(_) => self.handle_tls(now),
             Event::Reply(id, reply) => self.handle_reply(now, id, reply),
             Event::Notice(notice) => self.handle_notice(now, notice),
+            // Only clients are told of a failed handshake.
+            Event::TlsFailed(_) => {}
             Event::Sent(bytes) => {
                 self.session.output.handle_sent(bytes);
                 self.sent_at = now.at;

@@ -8,7 +8,7 @@ use super::{Hello, Question, Server, State};
 use crate::{
     Action, Close, Line, Now, TlsInfo, limits,
     smtp::{
-        Call, EnhancedCode, Listener, Refusal, Tls,
+        Call, EnhancedCode, Listener, Recipient, Refusal, Tls,
         auth::{self, Exchange, Step},
         command::{self, Command},
         reply,
@@ -59,7 +59,16 @@ impl Server {
             Command::Ehlo { name } => self.handle_hello(now, name, true),
             Command::Helo { name } => self.handle_hello(now, name, false),
             Command::Mail(mail) => self.handle_mail(now, mail),
-            Command::Rcpt { forward_path } => self.handle_rcpt(now, forward_path),
+            Command::Rcpt {
+                forward_path,
+                notice,
+            } => self.handle_rcpt(
+                now,
+                Recipient {
+                    path: forward_path,
+                    notice,
+                },
+            ),
             Command::Data => self.handle_data_command(now),
             Command::Bdat { size_bytes, last } => self.handle_bdat(now, size_bytes, last),
             Command::Rset => {
@@ -114,6 +123,7 @@ impl Server {
             "SMTPUTF8",
             "CHUNKING",
             "ENHANCEDSTATUSCODES",
+            "DSN",
         ] {
             keywords.push(keyword.into());
         }

@@ -8,7 +8,7 @@ use super::{Chunk, Chunks, Data, Open, Question, Server, State, queue_calls};
 use crate::{
     Action, Close, ForwardPath, Now, UploadId,
     smtp::{
-        Call, EnhancedCode, Refusal, command,
+        Call, EnhancedCode, Recipient, Refusal, command,
         dot::{DotDecoder, NewlineCheck},
         header::HeaderFilter,
         reply, trace,
@@ -65,6 +65,7 @@ impl Server {
             size_bytes: mail.size_bytes,
             smtputf8: mail.smtputf8,
             eight_bit_mime: mail.eight_bit_mime,
+            notice: mail.notice,
         };
         self.ask(now, call, Question::Mail(transaction));
     }
@@ -87,16 +88,16 @@ impl Server {
         Ok(open.transaction.size_bytes)
     }
 
-    pub(super) fn handle_rcpt(&mut self, now: Now, forward_path: ForwardPath) {
-        match self.decide_rcpt(&forward_path) {
+    pub(super) fn handle_rcpt(&mut self, now: Now, recipient: Recipient) {
+        match self.decide_rcpt(&recipient.path) {
             Err(refusal) => self.refuse(now, refusal),
             Ok(size_bytes) => {
                 let call = Call::Rcpt {
-                    forward_path: forward_path.clone(),
+                    forward_path: recipient.path.clone(),
                     size_bytes,
                     identity: self.identity.clone(),
                 };
-                self.ask(now, call, Question::Rcpt(forward_path));
+                self.ask(now, call, Question::Rcpt(recipient));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use super::*;
 
+mod queue;
 mod user;
 
 /// What a command read and wrote, in memory.

@@ -9,6 +9,8 @@ use rmail_store::{
 };
 use tempfile::TempDir;
 
+mod outbound;
+
 use super::*;
 use crate::{credentials::Credential, limits, outside::random};
 
@@ -19,8 +21,16 @@ struct Site {
     jobs: VecDeque<Job>,
     events: Vec<(SessionId, SessionEvent)>,
     calls: u64,
+    /// Connections that are to be made.
+    dials: VecDeque<(SessionId, SocketAddr)>,
+    /// How many jobs are run before the process dies, if it is to.
+    jobs_left: Option<u32>,
+    config: Arc<Config>,
     _folder: TempDir,
 }
+
+/// When tests begin.
+const START: UnixTime = UnixTime(1_800_000_000);
 
 impl Site {
     fn new() -> Self {
@@ -30,16 +40,9 @@ impl Site {
     fn with(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let (config, _warnings) = Config::load(text, folder.path()).unwrap();
-        let unix = UnixTime(1_800_000_000);
-        let tls = ServerTls::load_or_create(&config, unix).unwrap();
+        let config = Arc::new(config);
         let store = SqliteStore::open(&config.mail_root, Arc::new(RealFiles), None, 1).unwrap();
-        let node = Node::new(NodeSetup {
-            config: Arc::new(config),
-            tls: Arc::new(tls),
-            seed: 1,
-            cache_key: Secret::new([1; 32]),
-            hashes_running_max: 2,
-        });
+        let node = new_node(&config);
         let mut site = Self {
             node,
             world: World {
@@ -48,16 +51,37 @@ impl Site {
             },
             now: Now {
                 at: Instant::from_start(Duration::ZERO),
-                unix,
+                unix: START,
             },
             jobs: VecDeque::new(),
             events: Vec::new(),
             calls: 0,
+            dials: VecDeque::new(),
+            jobs_left: None,
+            config,
             _folder: folder,
         };
         site.node.handle_start(site.now);
         site.settle();
         site
+    }
+
+    /// The process dies, and another takes its place.
+    fn restart(&mut self) {
+        self.jobs_left = None;
+        let root = &self.config.mail_root;
+        let seed = self.now.at.since_start().as_nanos() as u64 + 2;
+        let store = SqliteStore::open(root, Arc::new(RealFiles), None, seed).unwrap();
+        self.world.store = Arc::new(store);
+        self.node = new_node(&self.config);
+        self.node.handle_start(self.now);
+        self.settle();
+    }
+
+    /// The clocks go on to this moment.
+    fn set_time(&mut self, at: Instant) {
+        self.now.at = at;
+        self.now.unix = UnixTime(START.0 + at.since_start().as_secs() as i64);
     }
 
     /// Makes the account `ann@mail.example`.
@@ -132,7 +156,10 @@ impl Site {
             match action {
                 NodeAction::RunJob(job) => self.jobs.push_back(job),
                 NodeAction::Notify(session, event) => self.events.push((session, event)),
-                NodeAction::SendDatagram { .. }
+                NodeAction::Dial { session, to, .. } => self.dials.push_back((session, to)),
+                NodeAction::SendUdp { .. }
+                | NodeAction::CloseUdp(_)
+                | NodeAction::SendDatagram { .. }
                 | NodeAction::SetLogLevel(_)
                 | NodeAction::StopListening
                 | NodeAction::Stopped => {}
@@ -149,6 +176,11 @@ impl Site {
     fn settle(&mut self) {
         self.drain();
         while let Some(job) = self.jobs.pop_front() {
+            match &mut self.jobs_left {
+                Some(0) => return self.jobs.clear(),
+                Some(left) => *left -= 1,
+                None => {}
+            }
             let done = job.run(&self.world);
             self.finish(done);
         }
@@ -159,6 +191,19 @@ impl Site {
             .iter()
             .any(|(told, event)| *told == session && matches!(event, SessionEvent::Shutdown { .. }))
     }
+}
+
+fn new_node(config: &Arc<Config>) -> Node {
+    let tls = ServerTls::load_or_create(config, START).unwrap();
+    Node::new(NodeSetup {
+        config: Arc::clone(config),
+        tls: Arc::new(tls),
+        client_tls: ClientTls::without_roots(),
+        resolv_conf: String::new(),
+        seed: 1,
+        cache_key: Secret::new([1; 32]),
+        hashes_running_max: 2,
+    })
 }
 
 fn password() -> Secret<String> {
@@ -227,6 +272,7 @@ fn message_whose_last_piece_fails_leaves_no_upload() {
         header_from: Vec::new(),
         smtputf8: false,
         eight_bit_mime: false,
+        notice: smtp::MailNotice::default(),
     };
     let message = smtp::Call::Message {
         upload,
@@ -353,8 +399,9 @@ fn refreshes_of_a_mailbox_do_not_pile_up_and_a_busy_one_is_tried_again() {
 #[test]
 fn end_of_a_delivery_that_can_not_be_written_is_tried_again() {
     let mut site = Site::new();
-    let hold = SpoolWrite::Hold {
+    let hold = SpoolWrite::PutOff {
         spool: SpoolId(1),
+        destination: rmail_store::Destination::Local,
         until: site.now.unix,
         reason: "no such mailbox".to_owned(),
     };
@@ -419,7 +466,7 @@ fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
         site.make_account_of(name);
         let address = Address::parse(&format!("{name}@mail.example")).unwrap();
         let path = rmail_proto::ForwardPath::Address(address);
-        smtp::Recipient { path }
+        smtp::Recipient::new(path)
     });
     let session = site.connect(ListenerKind::Smtp);
     let envelope = smtp::Envelope {
@@ -430,6 +477,7 @@ fn mail_is_delivered_to_no_more_accounts_at_once_than_there_are_workers() {
         header_from: Vec::new(),
         smtputf8: false,
         eight_bit_mime: false,
+        notice: smtp::MailNotice::default(),
     };
     let message = smtp::Call::Message {
         upload: UploadId(1),
