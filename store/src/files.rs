@@ -62,7 +62,8 @@ pub trait Files: Send + Sync {
     ///
     /// As the file system says.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
-    /// Makes a folder and those above it, readable for the owner alone, durably.
+    /// Makes a folder and those above it, readable for the owner alone. It is durable afterwards,
+    /// also when it was there: who made it may have died before it was.
     ///
     /// # Errors
     ///

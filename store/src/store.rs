@@ -324,7 +324,7 @@ pub enum SpoolWrite {
     /// Accepts a message. Synced. Answered by `Accepted`.
     Accept(NewSpoolEntry),
     /// These recipients of an entry are done; when none is left, the entry and its content go.
-    /// Not synced: done twice is harmless. Answered by `Done`.
+    /// Not synced, unless that takes a file: done twice is harmless. Answered by `Done`.
     Finish {
         /// Which entry.
         spool: SpoolId,

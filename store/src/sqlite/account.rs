@@ -13,7 +13,7 @@ use rusqlite::{Connection, Transaction, params};
 use rmail_proto::{AccountId, UnixTime};
 
 use super::{
-    database::{Database, Durability, from_sql, to_sql},
+    database::{Database, Durability, Write, from_sql, to_sql},
     directory::{Directory, FolderRecord, Marks},
     ids::IdSource,
     layout::content_file,
@@ -108,8 +108,10 @@ impl AccountDatabase {
         record: FolderRecord,
     ) -> Result<Self> {
         let files = around.files.as_ref();
-        files.create_folder(&record.folder)?;
         let path = record.folder.join("mail.db");
+        if !Database::has_log(&path, files) {
+            files.create_folder(&record.folder)?;
+        }
         let mut database = Database::open(&path, files, around.vfs.as_deref())?;
         let mut marks = record.marks;
         database.migrate(MIGRATIONS, |transaction| {
@@ -172,7 +174,7 @@ impl AccountDatabase {
         directory: &Directory,
         durability: Durability,
         modseqs_max: u64,
-    ) -> Result<(Transaction<'_>, Counters)> {
+    ) -> Result<(Write<'_>, Counters)> {
         let has_room =
             |counters: &Counters| counters.modseq + modseqs_max <= counters.modseq_ceiling;
         let mut present = Counters::load(self.database.connection())?;
@@ -241,6 +243,11 @@ impl AccountDatabase {
         }
         if orphans.is_empty() {
             return Ok(());
+        }
+        // That their contents are gone may not be durable yet.
+        match self.database.sync() {
+            Err(StoreError::Busy) => return Ok(()),
+            synced => synced?,
         }
         // The write lock: nobody is just placing a file.
         let transaction = match self.database.write(Durability::Unsynced) {

@@ -1,10 +1,6 @@
 //! One SQLite database: how it is opened, migrated and written.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::Cell, io, ops::Deref, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 
@@ -15,6 +11,16 @@ pub(super) struct Database {
     connection: Connection,
     durability: Durability,
     name: String,
+    /// Whether a sync may have failed. What was written before it and only then would have become
+    /// durable may never do so, and nothing that is written behind it in the log would count.
+    is_doubtful: Cell<bool>,
+}
+
+/// A transaction that writes.
+pub(super) struct Write<'a> {
+    transaction: Transaction<'a>,
+    connection: &'a Connection,
+    is_doubtful: &'a Cell<bool>,
 }
 
 /// What a commit promises.
@@ -30,8 +36,8 @@ impl Database {
     /// Opens a database, an empty one when there is none. Its folder must be there.
     pub(super) fn open(path: &Path, files: &dyn Files, vfs: Option<&str>) -> Result<Self> {
         let folder = path.parent().expect("a database lies in a folder");
+        let has_log = Self::has_log(path, files);
         make_private(path, files)?;
-        let has_log = files.open(&log_of(path)).is_ok();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -41,16 +47,17 @@ impl Database {
         };
         connection.busy_timeout(Duration::ZERO)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Else a statement is prepared anew whenever a bound UID changes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
         connection.execute_batch(&format!(
             "PRAGMA mmap_size = 0;
              PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -{};
              PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = {};
+             PRAGMA wal_autocheckpoint = 0;
              PRAGMA journal_size_limit = {};",
             limits::PAGE_CACHE_KIB,
-            limits::LOG_PAGES,
             limits::LOG_BYTES_KEPT,
         ))?;
         if set_journal_mode(&connection)? != "wal" {
@@ -66,7 +73,15 @@ impl Database {
             connection,
             durability: Durability::Synced,
             name: path.display().to_string(),
+            is_doubtful: Cell::new(false),
         })
+    }
+
+    /// Whether a database has been opened there before, to the end.
+    pub(super) fn has_log(path: &Path, files: &dyn Files) -> bool {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        files.open(Path::new(&log)).is_ok()
     }
 
     /// Brings the schema up to date: `migrations[n]` leads from version `n` to `n + 1`. When the
@@ -98,7 +113,7 @@ impl Database {
             first(&transaction)?;
         }
         transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
-        Ok(transaction.commit()?)
+        transaction.commit()
     }
 
     fn has_version(&self, version: usize) -> Result<bool> {
@@ -109,7 +124,8 @@ impl Database {
     }
 
     /// Begins a transaction that writes.
-    pub(super) fn write(&mut self, durability: Durability) -> Result<Transaction<'_>> {
+    pub(super) fn write(&mut self, durability: Durability) -> Result<Write<'_>> {
+        self.settle()?;
         if self.durability != durability {
             let mode = match durability {
                 Durability::Synced => "PRAGMA synchronous = FULL",
@@ -118,8 +134,38 @@ impl Database {
             self.connection.execute_batch(mode)?;
             self.durability = durability;
         }
-        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        Ok(begun)
+        let connection = &self.connection;
+        Ok(Write {
+            transaction: Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?,
+            connection,
+            is_doubtful: &self.is_doubtful,
+        })
+    }
+
+    /// Makes all durable that was committed.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        let transaction = self.write(Durability::Synced)?;
+        // The same number: what counts is the commit.
+        let version: i64 =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()
+    }
+
+    /// After a failed sync, moves all of the log into the database, which is synced, and begins a
+    /// new log.
+    fn settle(&mut self) -> Result<()> {
+        if !self.is_doubtful.get() {
+            return Ok(());
+        }
+        let is_busy: bool =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy {
+            return Err(StoreError::Busy);
+        }
+        self.is_doubtful.set(false);
+        Ok(())
     }
 
     /// For one statement that reads.
@@ -134,6 +180,56 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Whoever opens it next knows nothing of a failed sync. When this fails, too, so be it.
+        self.settle().ok();
+    }
+}
+
+impl<'a> Deref for Write<'a> {
+    type Target = Transaction<'a>;
+
+    fn deref(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+}
+
+impl Write<'_> {
+    /// Commits. When this fails, nothing has happened.
+    pub(super) fn commit(self) -> Result<()> {
+        let Self {
+            transaction,
+            connection,
+            is_doubtful,
+        } = self;
+        let committed = transaction.commit().map_err(StoreError::from);
+        let log = match committed {
+            Ok(()) => shorten_log(connection),
+            Err(StoreError::Busy) => Ok(()),
+            Err(_) => committed.clone(),
+        };
+        if log.is_err() {
+            is_doubtful.set(true);
+        }
+        committed
+    }
+}
+
+/// Moves the log into the database when it is long. SQLite could do so by itself, but would not
+/// tell of a sync that failed.
+fn shorten_log(connection: &Connection) -> Result<()> {
+    let checkpoint = |mode: &str| -> Result<(i64, i64)> {
+        let mut statement = connection.prepare_cached(mode)?;
+        Ok(statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?)
+    };
+    let (pages, moved) = checkpoint("PRAGMA wal_checkpoint(NOOP)")?;
+    if pages >= i64::from(limits::LOG_PAGES) && moved < pages {
+        checkpoint("PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    Ok(())
+}
+
 /// Makes the file before SQLite does, for SQLite would let others read it.
 fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
     match files.create(path) {
@@ -141,13 +237,6 @@ fn make_private(path: &Path, files: &dyn Files) -> Result<()> {
         Err(error) => Err(error.into()),
         Ok(_) => Ok(()),
     }
-}
-
-/// The write-ahead log of a database.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
 }
 
 /// Asks for the write-ahead log; the mode that there is now. The statement is run to its end, for
