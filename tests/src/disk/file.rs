@@ -62,9 +62,19 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(used_bytes: Arc<AtomicU64>) -> FileRef {
+        Self::with(Pages::default(), used_bytes)
+    }
+
+    /// A file with the same content, all of it durable.
+    pub(super) fn fork(&self, used_bytes: Arc<AtomicU64>) -> FileRef {
+        used_bytes.fetch_add(self.content.size_bytes(), Ordering::Relaxed);
+        Self::with(self.content.clone(), used_bytes)
+    }
+
+    fn with(content: Pages, used_bytes: Arc<AtomicU64>) -> FileRef {
         Arc::new(Mutex::new(Self {
-            content: Pages::default(),
-            durable: Pages::default(),
+            durable: content.clone(),
+            content,
             unsynced: Vec::new(),
             failed_syncs: 0,
             locks: FileLocks::default(),

@@ -140,10 +140,11 @@ impl Files for MountFiles {
         match made {
             Ok(()) => self.sync_folder(path.parent().expect("the root folder is there")),
             Err(DiskError::Exists) => {
-                let state = lock(&self.state);
-                state.must_live(self.mount)?;
-                state.tree.find_folder(inner)?;
-                Ok(())
+                lock(&self.state).tree.find_folder(inner)?;
+                match path == self.root {
+                    true => Ok(()),
+                    false => self.sync_folder(path.parent().expect("it is not the root folder")),
+                }
             }
             Err(DiskError::NotFound) => {
                 self.create_folder(path.parent().expect("the root folder is there"))?;

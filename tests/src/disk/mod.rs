@@ -128,6 +128,14 @@ impl Disk {
         }
     }
 
+    /// Another disk with the same content, all of it durable, in the same run of the operating
+    /// system. The two share what neither changes.
+    pub fn fork(&self, seed: u64) -> Self {
+        let fork = Self::new(seed);
+        lock(&fork.state).take_content(&lock(&self.state));
+        fork
+    }
+
     /// The disk as a further process sees it.
     pub fn mount(&self) -> Mount {
         let number = lock(&self.state).add_mount();

@@ -78,6 +78,12 @@ impl State {
         }
     }
 
+    /// Takes over what processes see on another disk.
+    pub(super) fn take_content(&mut self, other: &Self) {
+        self.boots = other.boots;
+        self.tree = other.tree.fork(&self.used_bytes);
+    }
+
     pub(super) fn add_mount(&mut self) -> u64 {
         self.mounts += 1;
         self.living.insert(self.mounts);

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use rmail_proto::Entropy;
 
 use super::{
     DiskError,
-    file::{FileRef, Survival, lock},
+    file::{File, FileRef, Survival, lock},
 };
 
 /// Names a folder, as long as the disk lives.
@@ -60,6 +60,33 @@ impl Tree {
         Self {
             folders: BTreeMap::from([(ROOT, Folder::default())]),
             last: ROOT,
+            unsynced: Vec::new(),
+        }
+    }
+
+    /// A tree with the same names and files of its own, all durable.
+    pub(super) fn fork(&self, used_bytes: &Arc<AtomicU64>) -> Self {
+        let mut files: BTreeMap<*const Mutex<File>, FileRef> = BTreeMap::new();
+        let mut fork_entry = |entry: &Entry| match entry {
+            Entry::Folder(folder) => Entry::Folder(*folder),
+            Entry::File(file) => {
+                let fork = files.entry(Arc::as_ptr(file));
+                let fork = fork.or_insert_with(|| lock(file).fork(used_bytes.clone()));
+                Entry::File(fork.clone())
+            }
+        };
+        let mut folders = BTreeMap::new();
+        for (id, folder) in &self.folders {
+            let entries = folder.entries.iter();
+            let entries: Entries = entries
+                .map(|(name, entry)| (name.clone(), fork_entry(entry)))
+                .collect();
+            let durable = entries.clone();
+            folders.insert(*id, Folder { entries, durable });
+        }
+        Self {
+            folders,
+            last: self.last,
             unsynced: Vec::new(),
         }
     }
