@@ -20,6 +20,9 @@ pub(crate) type Done = Result<(), StoreError>;
 
 pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
 
+/// A mailbox that only [`Actor::probe`] makes.
+pub(crate) const PROBE: &str = "Probe";
+
 /// In which uploads come.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -43,7 +46,7 @@ pub(crate) fn text(number: u32, is_large: bool) -> Vec<u8> {
     let block: String = (0..251)
         .map(|index| char::from(b' ' + index % 89))
         .collect();
-    text += &block.repeat(length / block.len());
+    text += &block.repeat(length / block.len() + 1);
     text.truncate(length);
     text.into_bytes()
 }
@@ -191,6 +194,32 @@ impl Actor {
         Ok(())
     }
 
+    /// Saves a message in each of these mailboxes, and makes another one.
+    pub(crate) fn probe<'a>(
+        &self,
+        local_part: &str,
+        mailboxes: impl Iterator<Item = &'a str>,
+    ) -> Done {
+        let bytes = Bytes::from(text(900, false));
+        let save = |mailbox: &str| AccountWrite::Save {
+            mailbox: named(mailbox),
+            messages: vec![new_message(900, &bytes, Content::Inline(bytes.clone()))],
+        };
+        let mut batch: Vec<AccountWrite> = mailboxes.map(save).collect();
+        batch.push(AccountWrite::CreateMailbox {
+            name: PROBE.to_owned(),
+            special_use: None,
+        });
+        self.write_all(local_part, batch)
+    }
+
+    fn write_all(&self, local_part: &str, batch: Vec<AccountWrite>) -> Done {
+        let account = self.find(local_part)?;
+        let written = self.store.write_account(NOW, account, batch, &[])?;
+        let mut results = written.results.into_iter();
+        results.try_for_each(|result| result.map(|_| ()))
+    }
+
     /// An APPEND of a message that just fits into the database.
     pub(crate) fn save_inline(&self, local_part: &str, mailbox: &str, number: u32) -> Done {
         let bytes = text(number, true);
@@ -316,12 +345,7 @@ impl Actor {
                 },
             });
         }
-        let account = self.find(local_part)?;
-        let written = self.store.write_account(NOW, account, batch, &[])?;
-        written
-            .results
-            .into_iter()
-            .try_for_each(|result| result.map(|_| ()))
+        self.write_all(local_part, batch)
     }
 
     /// The recipient at this position of all that is claimed is done.

@@ -270,6 +270,23 @@ pub(crate) fn check_disk(store: &SqliteStore, mount: &Mount, is_swept: bool) {
     assert_eq!(list("run"), run);
 }
 
+/// Moves all logs into their databases, and removes the logs.
+pub(crate) fn empty_logs(mount: &Mount) {
+    let root = mount.root().join("mail");
+    let accounts = ["ann", "bob"].map(|name| format!("accounts/example.com/{name}/mail"));
+    let others = ["directory", "spool"].map(str::to_owned);
+    for path in accounts.into_iter().chain(others) {
+        let path = root.join(format!("{path}.db"));
+        let database = connect(mount, &path);
+        database
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .expect("nobody reads");
+        drop(database);
+        let log = path.with_extension("db-wal");
+        mount.files().remove(&log).expect("it is there");
+    }
+}
+
 fn compare(place: &str, present: Vec<String>, mut needed: Vec<String>, is_swept: bool) {
     needed.sort();
     let missing: Vec<_> = needed
