@@ -28,6 +28,8 @@ pub(super) struct ImapSession {
 pub(super) struct Selected {
     pub(super) name: String,
     pub(super) generation: Generation,
+    /// HIGHESTMODSEQ when it was opened.
+    pub(super) modseq: u64,
     pub(super) view: MailboxView,
 }
 
@@ -151,6 +153,7 @@ impl ImapSession {
                 mailbox_id: String::new(),
                 uid_validity: 0,
             },
+            modseq: 0,
             view: MailboxView::default(),
         };
         self.selected = Some(opening);
@@ -173,6 +176,11 @@ impl ImapSession {
                 .and_then(|number| number.parse().ok())
                 .expect("SELECT tells UIDVALIDITY"),
         };
+        let modseq = in_code("HIGHESTMODSEQ").and_then(|number| number.parse().ok());
+        selected.modseq = modseq.expect("SELECT tells HIGHESTMODSEQ");
+        let mut ledger = self.scene.ledger();
+        ledger.saw_modseq(&selected.generation, selected.modseq);
+        drop(ledger);
         self.learn().await?;
         Ok(Some(()))
     }

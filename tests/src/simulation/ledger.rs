@@ -62,6 +62,8 @@ pub(super) struct Ledger {
     uids: BTreeMap<(Generation, u32), Token>,
     marked: BTreeSet<(Generation, u32)>,
     gone: BTreeSet<(Generation, u32)>,
+    /// The highest MODSEQ of each mailbox that anybody was told.
+    modseqs: BTreeMap<Generation, u64>,
     pub(super) mailboxes: BTreeMap<(String, String), Existence>,
     /// Messages that a server took over, by SMTP or APPEND.
     pub(super) acknowledged: u64,
@@ -165,6 +167,17 @@ impl Ledger {
             self.note(token, format!("gone: UID {uid} in {generation:?}"));
         }
         self.gone.insert((generation.clone(), uid));
+    }
+
+    /// SELECT told this HIGHESTMODSEQ.
+    pub(super) fn saw_modseq(&mut self, generation: &Generation, modseq: u64) {
+        let highest = self.modseqs.entry(generation.clone()).or_default();
+        *highest = modseq.max(*highest);
+    }
+
+    /// The highest MODSEQ of a mailbox that anybody was told.
+    pub(super) fn highest_modseq(&self, generation: &Generation) -> u64 {
+        self.modseqs.get(generation).copied().unwrap_or(0)
     }
 
     /// Compares what an account holds with what it must and may hold.
