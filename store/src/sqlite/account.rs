@@ -16,7 +16,7 @@ use super::{
     database::{Database, Durability, Write, from_sql, to_sql},
     directory::{Directory, FolderRecord, Marks},
     ids::IdSource,
-    layout::content_file,
+    layout::{content_file, messages_folder},
     mailbox::make_first_mailboxes,
     presence::{list, remove_if_there, stem},
 };
@@ -110,7 +110,12 @@ impl AccountDatabase {
         let files = around.files.as_ref();
         let path = record.folder.join("mail.db");
         if !Database::has_log(&path, files) {
+            // From the top, one by one: each is durable before there is anything in it, whoever
+            // made it, and however that ended.
+            let domain_folder = record.folder.parent();
+            files.create_folder(domain_folder.expect("an account's folder lies in a domain's"))?;
             files.create_folder(&record.folder)?;
+            files.create_folder(&messages_folder(&record.folder))?;
         }
         let mut database = Database::open(&path, around.files.clone(), around.vfs.as_deref())?;
         let mut marks = record.marks;
@@ -222,7 +227,7 @@ impl AccountDatabase {
     /// subfolder.
     fn sweep(&mut self, around: &Surroundings, is_same_run: bool) -> Result<()> {
         let files = around.files.as_ref();
-        let folders = list(files, &self.folder.join("messages"))?;
+        let folders = list(files, &messages_folder(&self.folder))?;
         if folders.is_empty() {
             return Ok(());
         }

@@ -18,9 +18,11 @@ use crate::{Files, StoreError, limits, store::Result};
 ///
 /// After a failed sync nobody knows what of the log is on the disk: the system may drop what it
 /// could not write, and call the next sync a success. A commit that was not synced may lie there,
-/// and without it recovery would lose every later one. So such a failure puts the log in doubt:
-/// before anything more is written, the log is written again, byte for byte, and synced. A file
-/// beside the database says so to other processes, and to the next one.
+/// and without it recovery would lose every later one; and what failed to commit lies there, too,
+/// and recovery would take it for a commit. So such a failure puts the log in doubt: before
+/// anything more is done, the log is written again, byte for byte, and synced, and a commit of
+/// nothing takes the place of the one that failed. A file beside the database says so to other
+/// processes, and to the next one.
 pub(super) struct Database {
     connection: Connection,
     files: Arc<dyn Files>,
@@ -86,13 +88,15 @@ impl Database {
             files.sync_folder(folder)?;
         }
         let is_in_doubt = files.open(&beside(path, DOUBT)).is_ok();
-        Ok(Self {
+        let mut database = Self {
             connection,
             files,
             path: path.to_owned(),
             durability: Durability::Synced,
             is_in_doubt: Cell::new(is_in_doubt),
-        })
+        };
+        database.settle_doubt()?;
+        Ok(database)
     }
 
     /// Whether a database has been opened there before, to the end.
@@ -141,6 +145,11 @@ impl Database {
 
     /// Begins a transaction that writes.
     pub(super) fn write(&mut self, durability: Durability) -> Result<Write<'_>> {
+        self.settle_doubt()?;
+        self.begin(durability)
+    }
+
+    fn begin(&mut self, durability: Durability) -> Result<Write<'_>> {
         if self.durability != durability {
             let mode = match durability {
                 Durability::Synced => "PRAGMA synchronous = FULL",
@@ -152,9 +161,6 @@ impl Database {
         let database = &*self;
         let transaction =
             Transaction::new_unchecked(&database.connection, TransactionBehavior::Immediate)?;
-        if database.is_in_doubt.get() {
-            database.restore_log()?;
-        }
         Ok(Write {
             transaction,
             database,
@@ -163,12 +169,7 @@ impl Database {
 
     /// Makes all durable that was committed.
     pub(super) fn sync(&mut self) -> Result<()> {
-        let transaction = self.write(Durability::Synced)?;
-        // The same number: what counts is the commit.
-        let version: i64 =
-            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        transaction.pragma_update(None, "user_version", version)?;
-        transaction.commit()
+        self.write(Durability::Synced)?.commit_nothing()
     }
 
     /// A sync may have failed: see [`Database`].
@@ -178,9 +179,16 @@ impl Database {
         self.files.create(&beside(&self.path, DOUBT)).ok();
     }
 
-    /// Ends the doubt. The write lock is held: nobody else writes the log.
-    fn restore_log(&self) -> Result<()> {
-        rewrite(self.files.as_ref(), &beside(&self.path, LOG))?;
+    /// Ends the doubt, if there is one.
+    fn settle_doubt(&mut self) -> Result<()> {
+        if !self.is_in_doubt.get() {
+            return Ok(());
+        }
+        // With the write lock nobody else writes the log.
+        let transaction = self.begin(Durability::Synced)?;
+        let database = transaction.database;
+        rewrite(database.files.as_ref(), &beside(&database.path, LOG))?;
+        transaction.commit_nothing()?;
         remove_if_there(self.files.as_ref(), &beside(&self.path, DOUBT))?;
         self.is_in_doubt.set(false);
         Ok(())
@@ -207,7 +215,15 @@ impl<'a> Deref for Write<'a> {
 }
 
 impl Write<'_> {
-    /// Commits. When this fails, nothing has happened.
+    /// Commits what changes nothing.
+    fn commit_nothing(self) -> Result<()> {
+        // The same number: what counts is the commit.
+        let version: i64 = self.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        self.pragma_update(None, "user_version", version)?;
+        self.commit()
+    }
+
+    /// Commits. When this fails, nothing has happened, or nobody knows until the doubt is settled.
     pub(super) fn commit(self) -> Result<()> {
         let Self {
             transaction,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::Parser;
-use rmail_tests::simulation::{Outcome, Plan, run_plan};
+use rmail_tests::simulation::{Figures, Outcome, Plan, run_plan};
 
 /// Runs rmail in a simulated world with faults, and checks that no promise is broken.
 ///
@@ -38,6 +38,9 @@ struct Options {
     /// Prints what the seeds stand for, and runs nothing.
     #[arg(long)]
     show_plan: bool,
+    /// Also writes the figures into this document, between its two marks.
+    #[arg(long, value_name = "FILE")]
+    write_figures: Option<PathBuf>,
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
@@ -50,7 +53,8 @@ const EXAMPLES: &str = "Examples:
   simulate --seeds 0..300
   RMAIL_TRACE=trace.txt simulate --seeds 17
   simulate --crash-points --seeds 0..2
-  simulate --crash-points --seeds 0 --crash-after 57";
+  simulate --crash-points --seeds 0 --crash-after 57
+  simulate --seeds 0..5300 --write-figures docs/simulation.md";
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
@@ -80,55 +84,6 @@ impl Case {
     }
 }
 
-/// What all runs came to.
-#[derive(Default)]
-struct Sum {
-    runs: u64,
-    outcome: Outcome,
-}
-
-impl Sum {
-    fn add(&mut self, outcome: &Outcome) {
-        self.runs += 1;
-        let sum = &mut self.outcome;
-        sum.virtual_time += outcome.virtual_time;
-        sum.acknowledged += outcome.acknowledged;
-        sum.commands += outcome.commands;
-        sum.views_compared += outcome.views_compared;
-        sum.disk_operations += outcome.disk_operations;
-        sum.disk_faults += outcome.disk_faults;
-        sum.counts.jobs += outcome.counts.jobs;
-        sum.counts.kills += outcome.counts.kills;
-        sum.counts.power_losses += outcome.counts.power_losses;
-        sum.counts.streams_lost += outcome.counts.streams_lost;
-        sum.counts.stalls += outcome.counts.stalls;
-        sum.counts.datagram_faults += outcome.counts.datagram_faults;
-        sum.trace_lines += outcome.trace_lines;
-        sum.trace_hash ^= outcome.trace_hash;
-    }
-
-    fn print(&self, elapsed: Duration) {
-        let Outcome { counts, .. } = self.outcome;
-        let hours = self.outcome.virtual_time.as_secs_f64() / 3600.0;
-        println!("runs                 {:>12}", self.runs);
-        println!("virtual hours        {hours:>12.1}");
-        println!("messages accepted    {:>12}", self.outcome.acknowledged);
-        println!("IMAP commands        {:>12}", self.outcome.commands);
-        println!("views compared       {:>12}", self.outcome.views_compared);
-        println!("jobs                 {:>12}", counts.jobs);
-        println!("disk operations      {:>12}", self.outcome.disk_operations);
-        println!("disk faults          {:>12}", self.outcome.disk_faults);
-        println!("power losses         {:>12}", counts.power_losses);
-        println!("processes killed     {:>12}", counts.kills);
-        println!("connections lost     {:>12}", counts.streams_lost);
-        println!("connections stalled  {:>12}", counts.stalls);
-        println!("datagram faults      {:>12}", counts.datagram_faults);
-        println!("trace lines          {:>12}", self.outcome.trace_lines);
-        println!("trace hash           {:016x}", self.outcome.trace_hash);
-        eprintln!("{:.1} s", elapsed.as_secs_f64());
-    }
-}
-
 fn main() -> ExitCode {
     let options = Options::parse();
     let (first, end) = options.seeds;
@@ -152,16 +107,47 @@ fn main() -> ExitCode {
     let started = Instant::now();
     // Panics are printed with their seeds, by us.
     std::panic::set_hook(Box::new(|_| {}));
-    let failures = run_all(&cases, &options, trace.as_ref(), started);
+    let (figures, failures) = run_all(&cases, &options, trace.as_ref());
+    print!("{figures}");
+    println!("{:<24} {failures:>12}", "failures");
+    eprintln!("{:.1} s", started.elapsed().as_secs_f64());
+    if let Some(path) = &options.write_figures {
+        let kind = match options.crash_points {
+            true => "crash points",
+            false => "seeds",
+        };
+        write_figures(path, kind, &figures, failures, started.elapsed());
+    }
     match failures {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
-fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>, started: Instant) -> usize {
+/// Replaces what stands between `<!-- KIND -->` and the next `<!-- end -->`.
+fn write_figures(path: &PathBuf, kind: &str, figures: &Figures, failures: usize, time: Duration) {
+    let text = std::fs::read_to_string(path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mark = format!("<!-- {kind} -->\n");
+    let (before, rest) = text.split_once(&mark).expect("the document has the mark");
+    let (_, after) = rest
+        .split_once("<!-- end -->")
+        .expect("the document has its end");
+    let build = match cfg!(debug_assertions) {
+        true => "debug",
+        false => "release",
+    };
+    let seconds = time.as_secs();
+    let figures = format!("{figures}{:<24} {failures:>12}\n", "failures");
+    let block = format!("```text\n{figures}```\n\nA {build} build, {seconds} s.\n");
+    let written = std::fs::write(path, format!("{before}{mark}{block}<!-- end -->{after}"));
+    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Runs the cases; also returns how many failed.
+fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>) -> (Figures, usize) {
     let next = AtomicU64::new(0);
-    let sum = Mutex::new(Sum::default());
+    let figures = Mutex::new(Figures::default());
     let failures = Mutex::new(BTreeSet::new());
     thread::scope(|scope| {
         for _ in 0..options.threads.max(1) {
@@ -176,7 +162,7 @@ fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>, started: 
                         return;
                     }
                     match catch_unwind(AssertUnwindSafe(|| case.run(trace))) {
-                        Ok(outcome) => sum.lock().expect("no panic holds it").add(&outcome),
+                        Ok(outcome) => figures.lock().expect("no panic holds it").add(&outcome),
                         Err(panic) => {
                             report(*case, &panic);
                             failures.lock().expect("no panic holds it").insert(number);
@@ -187,11 +173,7 @@ fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>, started: 
         }
     });
     let failures = failures.into_inner().expect("no panic holds it").len();
-    sum.into_inner()
-        .expect("no panic holds it")
-        .print(started.elapsed());
-    println!("failures             {failures:>12}");
-    failures
+    (figures.into_inner().expect("no panic holds it"), failures)
 }
 
 fn report(case: Case, panic: &Box<dyn Any + Send>) {

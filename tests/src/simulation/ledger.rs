@@ -193,7 +193,7 @@ impl Ledger {
             );
             assert!(
                 count <= max,
-                "repeated: {account} holds {count} copies of {token:?}, and may hold {max}\n{history}"
+                "repeated: {account} holds {count} copies of {token:?}, not {max}\n{history}"
             );
         }
         for token in found.keys() {

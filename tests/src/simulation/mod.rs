@@ -10,6 +10,7 @@
 
 mod audit;
 mod chaos;
+mod figures;
 mod hostile;
 mod imap_session;
 mod imap_worker;
@@ -22,5 +23,6 @@ mod scene;
 mod sender;
 mod socket;
 
+pub use figures::Figures;
 pub use plan::Plan;
 pub use run::{Outcome, run, run_plan};

@@ -1,4 +1,5 @@
-//! What is logged at ERROR: nothing, in a run without faults.
+//! What is logged: for the trace, and at ERROR, where there must be nothing in a run without
+//! faults.
 
 use std::{
     fmt::{self, Write as _},
@@ -13,13 +14,14 @@ use tracing::{
     subscriber::DefaultGuard,
 };
 
-/// Collects what this thread logs at ERROR.
+/// Collects what this thread logs at INFO and above.
 pub(super) struct Log {
     lines: Lines,
+    errors: Vec<String>,
     _guard: DefaultGuard,
 }
 
-type Lines = Arc<Mutex<Vec<String>>>;
+type Lines = Arc<Mutex<Vec<(Level, String)>>>;
 
 impl Log {
     /// From now on, until it is dropped.
@@ -28,13 +30,26 @@ impl Log {
         let collector = Collector(Arc::clone(&lines));
         Self {
             lines,
+            errors: Vec::new(),
             _guard: tracing::subscriber::set_default(collector),
         }
     }
 
-    /// What was logged so far.
-    pub(super) fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What was logged since the last call.
+    pub(super) fn take_lines(&mut self) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let errors = lines.iter().filter(|(level, _)| *level == Level::ERROR);
+        self.errors.extend(errors.map(|(_, line)| line.clone()));
+        let lines = lines.into_iter();
+        lines
+            .map(|(level, line)| format!("{level} {line}"))
+            .collect()
+    }
+
+    /// What was logged at ERROR since the last call.
+    pub(super) fn take_errors(&mut self) -> Vec<String> {
+        self.take_lines();
+        std::mem::take(&mut self.errors)
     }
 }
 
@@ -42,11 +57,11 @@ struct Collector(Lines);
 
 impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR
+        *metadata.level() <= Level::INFO
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::ERROR)
+        Some(LevelFilter::INFO)
     }
 
     fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
@@ -61,7 +76,7 @@ impl Subscriber for Collector {
         let mut line = Line::default();
         event.record(&mut line);
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(line.0);
+        lines.push((*event.metadata().level(), line.0));
     }
 
     fn enter(&self, _span: &span::Id) {}

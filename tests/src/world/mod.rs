@@ -186,7 +186,7 @@ impl World {
 
     /// What was logged at ERROR since the last call.
     pub fn take_errors(&mut self) -> Vec<String> {
-        self.log.take()
+        self.log.take_errors()
     }
 
     /// A host's disk.
@@ -238,6 +238,9 @@ impl World {
             has_changed |= self.carry_out();
             has_changed |= self.move_bytes();
             self.check_sessions();
+            for line in self.log.take_lines() {
+                self.trace.line(self.now.at, "log", format_args!("{line}"));
+            }
             if !has_changed {
                 return;
             }
@@ -647,7 +650,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let errors = self.log.take();
+        let errors = self.log.take_errors();
         if !std::thread::panicking() {
             assert!(errors.is_empty(), "logged at ERROR:\n{}", errors.join("\n"));
         }
