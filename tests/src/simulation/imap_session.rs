@@ -28,8 +28,6 @@ pub(super) struct ImapSession {
 pub(super) struct Selected {
     pub(super) name: String,
     pub(super) generation: Generation,
-    /// HIGHESTMODSEQ when it was opened.
-    pub(super) modseq: u64,
     pub(super) view: MailboxView,
 }
 
@@ -153,7 +151,6 @@ impl ImapSession {
                 mailbox_id: String::new(),
                 uid_validity: 0,
             },
-            modseq: 0,
             view: MailboxView::default(),
         };
         self.selected = Some(opening);
@@ -177,10 +174,12 @@ impl ImapSession {
                 .expect("SELECT tells UIDVALIDITY"),
         };
         let modseq = in_code("HIGHESTMODSEQ").and_then(|number| number.parse().ok());
-        selected.modseq = modseq.expect("SELECT tells HIGHESTMODSEQ");
-        let mut ledger = self.scene.ledger();
-        ledger.saw_modseq(&selected.generation, selected.modseq);
-        drop(ledger);
+        let uid_next = in_code("UIDNEXT").and_then(|number| number.parse().ok());
+        self.scene.ledger().saw_modseq(
+            &selected.generation,
+            uid_next.expect("SELECT tells UIDNEXT"),
+            modseq.expect("SELECT tells HIGHESTMODSEQ"),
+        );
         self.learn().await?;
         Ok(Some(()))
     }
