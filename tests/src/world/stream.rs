@@ -13,8 +13,9 @@ use crate::{
     pipe::{Pipe, Read},
 };
 
-/// What a session does at one moment has an end well below this.
-const ROUNDS_MAX: u32 = 100_000;
+/// What a session does at one moment has an end well below this: all that arrives after a stall
+/// may be single bytes, a window full of them.
+const ROUNDS_MAX: u32 = 1_000_000;
 
 /// Both directions, and the session at one end; the client at the other is driven from outside.
 pub(super) struct Stream {
