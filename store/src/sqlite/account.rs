@@ -249,6 +249,11 @@ impl AccountDatabase {
         if orphans.is_empty() {
             return Ok(());
         }
+        // That their contents are gone may not be durable yet.
+        match self.database.sync() {
+            Err(StoreError::Busy) => return Ok(()),
+            synced => synced?,
+        }
         // The write lock: nobody is just placing a file.
         let transaction = match self.database.write(Durability::Unsynced) {
             Err(StoreError::Busy) => return Ok(()),

@@ -67,6 +67,8 @@ impl Database {
         };
         connection.busy_timeout(Duration::ZERO)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Else a statement is prepared anew whenever a bound UID changes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
         connection.execute_batch(&format!(
             "PRAGMA mmap_size = 0;

@@ -72,6 +72,11 @@ impl Directory {
         }
     }
 
+    /// Makes all durable that is there.
+    pub(super) fn sync(&self) -> Result<()> {
+        lock(&self.writer).sync()
+    }
+
     pub(super) fn accounts(&self) -> Result<Vec<Account>> {
         let reader = lock(&self.reader);
         let connection = reader.connection();
@@ -243,6 +248,8 @@ impl Directory {
             rows.collect::<rusqlite::Result<_>>()?
         };
         if !pending.is_empty() {
+            // That the accounts are gone may not be durable yet.
+            writer.sync()?;
             let transaction = writer.write(Durability::Synced)?;
             for (local_part, domain) in pending {
                 self.finish_removal(&transaction, &local_part, &domain)?;

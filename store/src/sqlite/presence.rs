@@ -8,7 +8,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::lock;
@@ -22,6 +25,8 @@ pub(super) struct Presence {
     counter: Mutex<Counter>,
     /// The counts of the others at the last look.
     peers: Mutex<BTreeMap<String, u64>>,
+    /// Whether a process was found dead.
+    has_found_dead: AtomicBool,
     /// Held until the end.
     _lock: Mutex<Box<dyn FileHandle>>,
 }
@@ -42,6 +47,7 @@ impl Presence {
             name,
             counter: Mutex::new(Counter { file, count: 0 }),
             peers: Mutex::new(BTreeMap::new()),
+            has_found_dead: AtomicBool::new(false),
             _lock: Mutex::new(held),
         };
         presence.look()?;
@@ -72,6 +78,13 @@ impl Presence {
         &self.name
     }
 
+    /// Whether a process has died uncleanly, as far as this one knows. What it committed last may
+    /// be seen now and not be durable: SQLite finds in the log what was written, synced or not,
+    /// when no living process has the database open.
+    pub(super) fn has_found_dead(&self) -> bool {
+        self.has_found_dead.load(Ordering::Relaxed)
+    }
+
     pub(super) fn socket(&self) -> PathBuf {
         self.path(&self.name, "sock")
     }
@@ -94,6 +107,7 @@ impl Presence {
         let Some(_lock) = self.files.try_lock(&lock_file)? else {
             return Ok(true);
         };
+        self.has_found_dead.store(true, Ordering::Relaxed);
         for kind in ["sock", "count", "lock"] {
             remove_if_there(self.files.as_ref(), &self.path(name, kind))?;
         }

@@ -153,6 +153,12 @@ impl Disk {
         lock(&self.state).faults = faults;
     }
 
+    /// How probable it is from now on, from 0 to 1, that somebody else is writing to a database
+    /// which is to be written to. In a simulation of one thread nobody ever is.
+    pub fn set_busy_databases(&self, chance: f64) {
+        lock(&self.state).busy_databases = chance;
+    }
+
     /// Operations so far that change something or sync, also those that failed: all that a crash
     /// can come between. Reads and locks are none, nor is what SQLite does with temporary files.
     pub fn operations(&self) -> u64 {

@@ -26,6 +26,9 @@ enum Kind {
     Sync,
 }
 
+/// The slot of shared memory whose lock a writer holds (`WAL_WRITE_LOCK`).
+const WRITE_SLOT: usize = 0;
+
 /// Whether an operation is done.
 enum Begun {
     Done,
@@ -35,6 +38,8 @@ enum Begun {
 pub(super) struct State {
     pub(super) entropy: Entropy,
     pub(super) faults: DiskFaults,
+    /// How probable it is that somebody else is writing to a database.
+    pub(super) busy_databases: f64,
     pub(super) stats: DiskStats,
     /// Operations that change or sync something, also those that failed.
     pub(super) operations: u64,
@@ -61,6 +66,7 @@ impl State {
         Self {
             entropy: Entropy::new(seed),
             faults: DiskFaults::default(),
+            busy_databases: 0.0,
             stats: DiskStats::default(),
             operations: 0,
             crash_after: None,
@@ -208,13 +214,13 @@ impl State {
     }
 
     fn happens(&mut self, chance: f64) -> bool {
-        if chance <= 0.0 {
-            return false;
-        }
-        let drawn = self.entropy.next_u64() as f64 / u64::MAX as f64;
-        let happens = drawn < chance;
+        let happens = self.comes_true(chance);
         self.stats.faults += u64::from(happens);
         happens
+    }
+
+    fn comes_true(&mut self, chance: f64) -> bool {
+        chance > 0.0 && (self.entropy.next_u64() as f64 / u64::MAX as f64) < chance
     }
 
     // Names.
@@ -430,6 +436,10 @@ impl State {
         match self.must_live(owner.mount) {
             Err(_) if is_unlock => return Ok(()),
             lives => lives?,
+        }
+        let is_alone = matches!(mode, ShmLockMode::LockExclusive);
+        if is_alone && slots.contains(&WRITE_SLOT) && self.comes_true(self.busy_databases) {
+            return Err(DiskError::Locked);
         }
         let changed = lock(&segment.locks).change(&self.living, owner, slots, mode);
         changed.map_err(|_| DiskError::Locked)

@@ -17,6 +17,8 @@ pub(super) struct Chaos {
     pub(super) loses_power: bool,
     pub(super) disk_fails: bool,
     pub(super) disk_runs_full: bool,
+    /// How probable it is that a database which is to be written to is busy.
+    pub(super) busy_databases: f64,
     pub(super) servers: usize,
     /// Most seconds between two faults.
     pub(super) pause_seconds_max: u64,
@@ -44,6 +46,8 @@ impl Chaos {
     /// Until that time; then everything heals.
     pub(super) async fn run(self, scene: Scene, mut entropy: Entropy, until: Instant) {
         let faults = self.faults();
+        let disk = scene.world().disk(HOST);
+        disk.set_busy_databases(self.busy_databases);
         while scene.at() < until {
             let pause = 1 + entropy.next_below(self.pause_seconds_max * 1000);
             scene.sleep(Duration::from_millis(pause)).await;
@@ -54,7 +58,8 @@ impl Chaos {
             scene.status(format!("{fault:?}"));
             self.cause(&scene, &mut entropy, fault).await;
         }
-        scene.world().disk(HOST).set_faults(DiskFaults::default());
+        disk.set_faults(DiskFaults::default());
+        disk.set_busy_databases(0.0);
         scene.heal();
         scene.status("is over");
     }

@@ -173,6 +173,13 @@ impl ImapSession {
                 .and_then(|number| number.parse().ok())
                 .expect("SELECT tells UIDVALIDITY"),
         };
+        let modseq = in_code("HIGHESTMODSEQ").and_then(|number| number.parse().ok());
+        let uid_next = in_code("UIDNEXT").and_then(|number| number.parse().ok());
+        self.scene.ledger().saw_modseq(
+            &selected.generation,
+            uid_next.expect("SELECT tells UIDNEXT"),
+            modseq.expect("SELECT tells HIGHESTMODSEQ"),
+        );
         self.learn().await?;
         Ok(Some(()))
     }

@@ -209,7 +209,15 @@ impl Desk<'_> {
                 None => return Ok(()),
             },
         };
-        self.session.command(&command).await.map(drop)
+        self.session.command(&command).await?;
+        // HIGHESTMODSEQ tells of a change that may be lost with the power.
+        match (self.entropy.next_below(3), &self.session.selected) {
+            (0, Some(selected)) => {
+                let name = selected.name.clone();
+                self.session.select(&name).await.map(drop)
+            }
+            (_, Some(_) | None) => Ok(()),
+        }
     }
 
     async fn expunge(&mut self) -> Result<(), Lost> {

@@ -62,6 +62,8 @@ pub(super) struct Ledger {
     uids: BTreeMap<(Generation, u32), Token>,
     marked: BTreeSet<(Generation, u32)>,
     gone: BTreeSet<(Generation, u32)>,
+    /// The highest MODSEQ of each mailbox that anybody was told, by UIDNEXT.
+    modseqs: BTreeMap<Generation, BTreeMap<u32, u64>>,
     pub(super) mailboxes: BTreeMap<(String, String), Existence>,
     /// Messages that a server took over, by SMTP or APPEND.
     pub(super) acknowledged: u64,
@@ -165,6 +167,23 @@ impl Ledger {
             self.note(token, format!("gone: UID {uid} in {generation:?}"));
         }
         self.gone.insert((generation.clone(), uid));
+    }
+
+    /// SELECT told this UIDNEXT and HIGHESTMODSEQ. Between two that tell different UIDNEXTs a
+    /// message has come, which has a MODSEQ of its own (RFC 7162 §3.1.1), whatever went wrong in
+    /// between.
+    pub(super) fn saw_modseq(&mut self, generation: &Generation, uid_next: u32, modseq: u64) {
+        let told = self.modseqs.entry(generation.clone()).or_default();
+        let before = told.range(..uid_next).next_back();
+        if let Some((before, highest)) = before {
+            assert!(
+                modseq > *highest,
+                "MODSEQs go back from {highest} to {modseq}, UIDNEXT from {before} to {uid_next} \
+                 in {generation:?}"
+            );
+        }
+        let highest = told.entry(uid_next).or_default();
+        *highest = modseq.max(*highest);
     }
 
     /// Compares what an account holds with what it must and may hold.

@@ -44,7 +44,8 @@ impl Plan {
         let entropy = &mut Entropy::new(seed ^ 0x706c_616e);
         let servers = 1 + entropy.next_below(SERVERS_MAX) as usize;
         let accounts = accounts();
-        let chaos = draw_chaos(entropy, servers);
+        let mut chaos = draw_chaos(entropy, servers);
+        chaos.busy_databases = draw_busy_databases(seed);
         let senders = (0..1 + entropy.next_below(SENDERS_MAX))
             .map(|_| draw_sender(entropy, servers, &accounts))
             .collect();
@@ -154,8 +155,18 @@ fn draw_chaos(entropy: &mut Entropy, servers: usize) -> Chaos {
         loses_power: is_on(entropy),
         disk_fails: entropy.next_below(3) == 0,
         disk_runs_full: entropy.next_below(3) == 0,
+        busy_databases: 0.0,
         servers,
         pause_seconds_max: 5 + entropy.next_below(120),
+    }
+}
+
+/// By itself, so that it can be switched off without another seed's plan in its place.
+fn draw_busy_databases(seed: u64) -> f64 {
+    let entropy = &mut Entropy::new(seed ^ 0x6275_7379);
+    match is_on(entropy) {
+        true => entropy.next_below(300) as f64 / 1000.0,
+        false => 0.0,
     }
 }
 

@@ -84,6 +84,8 @@ impl Host {
 
 /// A process, if it runs on one of these hosts.
 pub(super) fn find_process(hosts: &mut [Host], id: ProcessId) -> Option<&mut Process> {
-    let mut processes = hosts.iter_mut().flat_map(|host| host.servers.iter_mut().flatten());
+    let mut processes = hosts
+        .iter_mut()
+        .flat_map(|host| host.servers.iter_mut().flatten());
     processes.find(|process| process.id == id)
 }

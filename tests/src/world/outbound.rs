@@ -10,12 +10,7 @@ use rmail_server::{
     session::SessionId,
 };
 
-use super::{
-    Happening, HostId, World,
-    host::Host,
-    process::ProcessId,
-    stream::Stream,
-};
+use super::{Happening, HostId, World, host::Host, process::ProcessId, stream::Stream};
 use crate::{DnsWorld, StreamId};
 
 /// The one name server, which all hosts ask.
@@ -40,12 +35,7 @@ impl World {
         self.plan(LATENCY_MAX, Happening::Dialled(process, session, to));
     }
 
-    pub(super) fn connect_session(
-        &mut self,
-        from: ProcessId,
-        session: SessionId,
-        to: SocketAddr,
-    ) {
+    pub(super) fn connect_session(&mut self, from: ProcessId, session: SessionId, to: SocketAddr) {
         let now = self.now;
         let found = self.listener(to);
         let outcome = match found {
@@ -65,7 +55,10 @@ impl World {
         let mut stream = Stream::new(id, target, self.conditions.link);
         stream.dialled_by(from, dialled);
         let listening = self.process(target).expect("it was just found");
-        match listening.node.handle_connection(now, kind, (peer, 40_000).into()) {
+        match listening
+            .node
+            .handle_connection(now, kind, (peer, 40_000).into())
+        {
             Admission::Admitted(session) => stream.admit(session),
             Admission::Refused(bytes) => stream.refuse(now, &mut self.entropy, &bytes),
         }

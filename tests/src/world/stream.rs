@@ -15,8 +15,9 @@ use crate::{
     pipe::{Pipe, Read},
 };
 
-/// What a session does at one moment has an end well below this.
-const ROUNDS_MAX: u32 = 100_000;
+/// What a session does at one moment has an end well below this: all that arrives after a stall
+/// may be single bytes, a window full of them.
+const ROUNDS_MAX: u32 = 1_000_000;
 
 /// Both directions, and who is at their ends.
 pub(super) struct Stream {
@@ -213,7 +214,9 @@ impl Stream {
             peer_has_left: client_has_left,
         };
         let server_process = find_process(hosts, self.server.process);
-        has_changed |= self.server.progress(around, &mut server_way, server_process);
+        has_changed |= self
+            .server
+            .progress(around, &mut server_way, server_process);
         if let Client::Session(end) = &mut self.client {
             let mut client_way = Way {
                 id: self.id,

@@ -7,18 +7,21 @@ use rmail_proto::{
     AccountId, Address, DateTime, Flags, ForwardPath, ReversePath, SystemFlags, Uid, UnixTime,
     imap::{StoreMode, UidSet},
     mime::Summary,
-    smtp::Recipient,
+    smtp::{MailNotice, Recipient},
 };
 use rmail_store::{
-    AccountWrite, AccountWritten, Content, DirectoryWrite, MailboxRef, NewAccount, NewMessage,
-    NewSpoolEntry, SpoolEntry, SpoolWrite, SpoolWritten, SqliteStore, StageId, Store, StoreError,
-    limits,
+    AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, DirectoryWrite, Fate,
+    Lots, MailboxRef, NewAccount, NewMessage, NewRecipient, NewSpoolEntry, SpoolEntry, SpoolWrite,
+    SpoolWritten, SqliteStore, StageId, Store, StoreError, Told, limits,
 };
 use rmail_tests::Mount;
 
 pub(crate) type Done = Result<(), StoreError>;
 
 pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
+
+/// A mailbox that only [`Actor::probe`] makes.
+pub(crate) const PROBE: &str = "Probe";
 
 /// In which uploads come.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -43,7 +46,7 @@ pub(crate) fn text(number: u32, is_large: bool) -> Vec<u8> {
     let block: String = (0..251)
         .map(|index| char::from(b' ' + index % 89))
         .collect();
-    text += &block.repeat(length / block.len());
+    text += &block.repeat(length / block.len() + 1);
     text.truncate(length);
     text.into_bytes()
 }
@@ -191,6 +194,32 @@ impl Actor {
         Ok(())
     }
 
+    /// Saves a message in each of these mailboxes, and makes another one.
+    pub(crate) fn probe<'a>(
+        &self,
+        local_part: &str,
+        mailboxes: impl Iterator<Item = &'a str>,
+    ) -> Done {
+        let bytes = Bytes::from(text(900, false));
+        let save = |mailbox: &str| AccountWrite::Save {
+            mailbox: named(mailbox),
+            messages: vec![new_message(900, &bytes, Content::Inline(bytes.clone()))],
+        };
+        let mut batch: Vec<AccountWrite> = mailboxes.map(save).collect();
+        batch.push(AccountWrite::CreateMailbox {
+            name: PROBE.to_owned(),
+            special_use: None,
+        });
+        self.write_all(local_part, batch)
+    }
+
+    fn write_all(&self, local_part: &str, batch: Vec<AccountWrite>) -> Done {
+        let account = self.find(local_part)?;
+        let written = self.store.write_account(NOW, account, batch, &[])?;
+        let mut results = written.results.into_iter();
+        results.try_for_each(|result| result.map(|_| ()))
+    }
+
     /// An APPEND of a message that just fits into the database.
     pub(crate) fn save_inline(&self, local_part: &str, mailbox: &str, number: u32) -> Done {
         let bytes = text(number, true);
@@ -267,14 +296,18 @@ impl Actor {
     pub(crate) fn accept(&mut self, number: u32, is_large: bool) -> Done {
         self.offered.insert(number);
         let bytes = text(number, is_large);
-        let path = |local_part| Recipient {
-            path: ForwardPath::Address(address(local_part)),
+        let recipient = |local_part| NewRecipient {
+            recipient: Recipient::new(ForwardPath::Address(address(local_part))),
+            destination: Destination::Local,
         };
         self.with_content(&bytes, |content| {
             self.write_spool(SpoolWrite::Accept(NewSpoolEntry {
                 envelope_id: number.to_string(),
                 reverse_path: ReversePath::Null,
-                recipients: vec![path("ann"), path("bob")],
+                notice: MailNotice::default(),
+                smtputf8: false,
+                eight_bit_mime: false,
+                recipients: vec![recipient("ann"), recipient("bob")],
                 summary: summary(number, &bytes),
                 content,
                 is_claimed: false,
@@ -285,12 +318,13 @@ impl Actor {
     }
 
     pub(crate) fn claim(&mut self) -> Done {
-        let claim = SpoolWrite::Claim {
+        let claim = Claim {
+            lots: Lots::Local,
             count_max: 10,
             bytes_max: 1_000_000,
         };
-        match self.write_spool(claim)? {
-            SpoolWritten::Claimed(entries) => self.claimed.extend(entries),
+        match self.write_spool(SpoolWrite::Claim(claim))? {
+            SpoolWritten::Claimed { entries, .. } => self.claimed.extend(entries),
             other => panic!("{other:?}"),
         }
         Ok(())
@@ -316,19 +350,22 @@ impl Actor {
                 },
             });
         }
-        let account = self.find(local_part)?;
-        let written = self.store.write_account(NOW, account, batch, &[])?;
-        written
-            .results
-            .into_iter()
-            .try_for_each(|result| result.map(|_| ()))
+        self.write_all(local_part, batch)
     }
 
     /// The recipient at this position of all that is claimed is done.
     pub(crate) fn finish(&self, position: u32) -> Done {
-        let finish = |entry: &SpoolEntry| SpoolWrite::Finish {
+        let finish = |entry: &SpoolEntry| SpoolWrite::Conclude {
             spool: entry.id,
-            recipients: vec![position],
+            destination: Destination::Local,
+            concluded: vec![Concluded {
+                recipients: vec![position],
+                fate: Fate::Delivered,
+                told: Told::default(),
+            }],
+            retry_at: None,
+            tells_delay: false,
+            reports: Vec::new(),
         };
         let batch = self.claimed.iter().map(finish).collect();
         let results = self.store.write_spool(NOW, batch)?;
@@ -339,8 +376,9 @@ impl Actor {
 
     /// Puts off all that is claimed, until now.
     pub(crate) fn hold(&mut self) -> Done {
-        let hold = |entry: &SpoolEntry| SpoolWrite::Hold {
+        let hold = |entry: &SpoolEntry| SpoolWrite::PutOff {
             spool: entry.id,
+            destination: Destination::Local,
             until: NOW,
             reason: "not now".to_owned(),
         };

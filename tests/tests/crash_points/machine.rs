@@ -6,7 +6,7 @@ use rmail_store::StoreError;
 use rmail_tests::{Disk, Mount, OperationFault};
 
 use super::{
-    actor::{Actor, Done},
+    actor::{Actor, Done, PROBE},
     picture::{self, Part, PartPicture, Picture},
 };
 
@@ -37,6 +37,11 @@ pub(crate) struct Script {
 enum Interruption {
     PowerLoss,
     Kill,
+    /// A kill, and a loss of power while the next process starts.
+    KillThenPowerLoss {
+        /// The operation of the start after which it happens.
+        start: u64,
+    },
     Failure(OperationFault),
 }
 
@@ -44,10 +49,14 @@ enum Interruption {
 struct Reference {
     /// After the start, and after each step.
     pictures: Vec<Picture>,
-    operations: u64,
+    /// Operations until then.
+    operations: Vec<u64>,
 }
 
 const SEED: u64 = 7;
+
+/// More operations than a start takes.
+const START_OPERATIONS: u64 = 40;
 
 impl Script {
     /// A script on an empty disk.
@@ -117,32 +126,60 @@ impl Script {
         self.interrupt_each_point(Interruption::Kill);
     }
 
+    /// Kills at each point of one step, and loses the power at each point of the start after it.
+    pub(crate) fn kill_in_step_and_lose_power_at_the_start(&self, name: &str) {
+        let reference = self.reference();
+        let step = self.steps.iter().position(|step| step.name == name);
+        let step = step.expect("there is such a step");
+        let points = reference.operations[step] + 1..=reference.operations[step + 1];
+        for at in points.clone() {
+            for start in 1..=START_OPERATIONS {
+                let interruption = Interruption::KillThenPowerLoss { start };
+                self.interrupt(&reference, interruption, at);
+            }
+        }
+        println!(
+            "{}: {name}: {} points",
+            self.name,
+            points.count() as u64 * START_OPERATIONS
+        );
+    }
+
     pub(crate) fn fail_at_each_point(&self) {
         self.interrupt_each_point(Interruption::Failure(OperationFault::Failed));
+    }
+
+    /// At every second one: most of what a full disk does is done by any failure.
+    pub(crate) fn run_full_at_every_second_point(mut self) {
+        self.stride *= 2;
         self.interrupt_each_point(Interruption::Failure(OperationFault::Full));
     }
 
     fn interrupt_each_point(&self, interruption: Interruption) {
         let reference = self.reference();
-        let points = (1..=reference.operations).step_by(self.stride as usize);
-        let mut count = 0;
-        for at in points {
-            let run = std::panic::AssertUnwindSafe(|| match interruption {
-                Interruption::PowerLoss | Interruption::Kill => {
-                    self.crash(&reference, interruption, at);
-                }
-                Interruption::Failure(fault) => self.fail(&reference, fault, at),
-            });
-            if let Err(panic) = std::panic::catch_unwind(run) {
-                eprintln!("{}: {interruption:?} at operation {at}", self.name);
-                std::panic::resume_unwind(panic);
-            }
-            count += 1;
+        let operations = *reference.operations.last().expect("there is a start");
+        let points = (1..=operations).step_by(self.stride as usize);
+        for at in points.clone() {
+            self.interrupt(&reference, interruption, at);
         }
         println!(
-            "{}: {interruption:?} at {count} of {} points",
-            self.name, reference.operations
+            "{}: {interruption:?} at {} of {operations} points",
+            self.name,
+            points.count()
         );
+    }
+
+    fn interrupt(&self, reference: &Reference, interruption: Interruption, at: u64) {
+        let run = std::panic::AssertUnwindSafe(|| match interruption {
+            Interruption::PowerLoss
+            | Interruption::Kill
+            | Interruption::KillThenPowerLoss { .. } => self.crash(reference, interruption, at),
+            Interruption::Failure(fault) => self.fail(reference, fault, at),
+        });
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            eprintln!("{}: {interruption:?} at operation {at}", self.name);
+            std::panic::resume_unwind(panic);
+        }
     }
 
     fn reference(&self) -> Reference {
@@ -150,12 +187,13 @@ impl Script {
         let mount = disk.mount();
         let mut actor = Actor::start(&mount, SEED).expect("it starts");
         let mut pictures = vec![picture::take(&actor.store, &mount)];
+        let mut operations = vec![disk.operations()];
         for step in &self.steps {
             let done = (step.run)(&mut actor);
             done.unwrap_or_else(|error| panic!("{}: {error}", step.name));
             pictures.push(picture::take(&actor.store, &mount));
+            operations.push(disk.operations());
         }
-        let operations = disk.operations();
         picture::check_disk(&actor.store, &mount, false);
         Reference {
             pictures,
@@ -185,17 +223,27 @@ impl Script {
     }
 
     fn crash(&self, reference: &Reference, interruption: Interruption, at: u64) {
-        let disk = self.base.fork(at);
+        let seed = match interruption {
+            Interruption::KillThenPowerLoss { start } => at + (start << 32),
+            Interruption::PowerLoss | Interruption::Kill | Interruption::Failure(_) => at,
+        };
+        let disk = self.base.fork(seed);
         let mount = disk.mount();
         let is_kill = matches!(interruption, Interruption::Kill);
-        match is_kill {
-            true => mount.kill_after(at),
-            false => disk.crash_after(at),
+        match interruption {
+            Interruption::PowerLoss | Interruption::Failure(_) => disk.crash_after(at),
+            Interruption::Kill | Interruption::KillThenPowerLoss { .. } => mount.kill_after(at),
         }
         let (dead, acknowledged) = self.run_until_dead(&mount);
-        match is_kill {
-            true => mount.kill(),
-            false => disk.lose_power(),
+        mount.kill();
+        if let Interruption::KillThenPowerLoss { start } = interruption {
+            disk.crash_after(disk.operations() + start);
+            let mount = disk.mount();
+            let started = Actor::start(&mount, at + 4_000);
+            assert!(started.is_ok() || !mount.is_alive(), "{:?}", started.err());
+        }
+        if !is_kill {
+            disk.lose_power();
         }
         let (offered, accepted) = match &dead {
             Some(actor) => (actor.offered.clone(), actor.accepted.clone()),
@@ -203,7 +251,7 @@ impl Script {
         };
         drop(dead);
         let mount = disk.mount();
-        let mut actor = Actor::start(&mount, at + 1_000).expect("it recovers");
+        let actor = Actor::start(&mount, at + 1_000).expect("it recovers");
         let found = picture::take(&actor.store, &mount);
         let from = match is_kill {
             true => acknowledged.unwrap_or(0),
@@ -211,10 +259,20 @@ impl Script {
         };
         self.must_be_one_of(reference, &found, from, acknowledged);
         picture::check_disk(&actor.store, &mount, !is_kill);
+        let (mount, mut actor) = match is_kill {
+            false => (mount, actor),
+            // What was shown is durable, also what the killed process had not synced.
+            true => {
+                drop(actor);
+                disk.lose_power();
+                let mount = disk.mount();
+                let actor = Actor::start(&mount, at + 3_000).expect("it recovers again");
+                assert_eq!(picture::take(&actor.store, &mount), found);
+                (mount, actor)
+            }
+        };
         let shown = &reference.pictures[..=acknowledged.unwrap_or(0)];
-        must_go_on(&actor, shown, &mount);
-        actor.empty_the_spool().expect("it delivers");
-        let settled = picture::take(&actor.store, &mount);
+        let settled = go_on(&mut actor, shown, &found, &mount);
         must_be_there_once(&settled, &offered, &accepted);
         // All that was done since is durable, whatever the first end left behind.
         drop(actor);
@@ -306,11 +364,9 @@ impl Script {
             .last()
             .expect("there is one after the start");
         assert_eq!(plain(&settled), plain(last));
-        actor.empty_the_spool().expect("it delivers");
-        let shown = [picture::take(&actor.store, &mount)];
-        must_be_there_once(&shown[0], &actor.offered, &actor.accepted);
-        must_go_on(&actor, &shown, &mount);
-        let settled = picture::take(&actor.store, &mount);
+        let shown = [settled];
+        let settled = go_on(&mut actor, &shown, &shown[0], &mount);
+        must_be_there_once(&settled, &actor.offered, &actor.accepted);
         drop(actor);
         disk.lose_power();
         let mount = disk.mount();
@@ -356,39 +412,39 @@ fn tries<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> T {
     first.unwrap_or_else(|error| panic!("it fails twice: {error}"))
 }
 
-/// New messages get UIDs and MODSEQs, and new mailboxes a UIDVALIDITY, above all that was shown.
-fn must_go_on(actor: &Actor, shown: &[Picture], mount: &Mount) {
-    let before = picture::take(&actor.store, mount);
-    for part in before.keys() {
-        let Part::Account(name) = part else {
-            continue;
-        };
+/// Delivers what waits, and writes to each mailbox that was found: new messages get UIDs and
+/// MODSEQs, and new mailboxes a UIDVALIDITY, above all that was shown. Returns what is there then.
+fn go_on(actor: &mut Actor, shown: &[Picture], found: &Picture, mount: &Mount) -> Picture {
+    actor.empty_the_spool().expect("it delivers");
+    let accounts = found.iter().filter_map(|(part, picture)| match part {
+        Part::Account(name) => Some((name, picture)),
+        Part::Directory | Part::Spool => None,
+    });
+    for (name, picture) in accounts.clone() {
+        let mailboxes = picture.mailboxes().map(|(mailbox, _)| mailbox.as_str());
+        actor.probe(name, mailboxes).expect("it saves");
+    }
+    let settled = picture::take(&actor.store, mount);
+    for (name, _) in accounts {
+        let part = Part::Account(name.clone());
         // A mailbox with another UIDVALIDITY is another one.
         let old = || {
-            let pictures = shown.iter().filter_map(|picture| picture.get(part));
+            let pictures = shown.iter().filter_map(|picture| picture.get(&part));
             pictures.flat_map(|picture| picture.mailboxes().map(|(_, mailbox)| mailbox))
         };
         let uid_validity = old().map(|mailbox| mailbox.uid_validity).max();
-        for (mailbox, _) in before[part].mailboxes() {
-            actor.save(name, mailbox, &[900], false).expect("it saves");
-        }
-        let create = rmail_store::AccountWrite::CreateMailbox {
-            name: "Probe".to_owned(),
-            special_use: None,
-        };
-        actor.write(name, create).expect("it is made");
-        let after = picture::take(&actor.store, mount);
-        for (mailbox, now) in after[part].mailboxes() {
+        for (mailbox, now) in settled[&part].mailboxes() {
             let newest = now.messages.last().map_or(0, |message| message.uid);
             for old in old().filter(|old| old.uid_validity == now.uid_validity) {
                 assert!(newest >= old.uid_next, "{mailbox}: {newest}");
                 assert!(now.modseq > old.modseq, "{mailbox}: {}", now.modseq);
             }
-            if mailbox == "Probe" {
+            if mailbox == PROBE {
                 assert!(Some(now.uid_validity) > uid_validity);
             }
         }
     }
+    settled
 }
 
 /// Each message that was taken is in each INBOX, whole and once; one that was offered, at most.

@@ -10,3 +10,4 @@ mod actor;
 mod machine;
 mod picture;
 mod scripts;
+mod upgrade;

@@ -179,7 +179,7 @@ fn spool_picture(mount: &Mount) -> PartPicture {
     let mut statement = database
         .prepare(
             "SELECT id, envelope_id, in_file, bytes, size, (SELECT \
-             group_concat(position || ' ' || path || ' ' || done) FROM recipients \
+             group_concat(position || ' ' || path || ' ' || fate) FROM recipients \
              WHERE entry = id) FROM entries ORDER BY id",
         )
         .expect("it prepares");
@@ -268,6 +268,23 @@ pub(crate) fn check_disk(store: &SqliteStore, mount: &Mount, is_swept: bool) {
     let own = socket.file_stem().expect("it has a name").to_string_lossy();
     let run = ["count", "lock"].map(|kind| format!("run/{own}.{kind}"));
     assert_eq!(list("run"), run);
+}
+
+/// Moves all logs into their databases, and removes the logs.
+pub(crate) fn empty_logs(mount: &Mount) {
+    let root = mount.root().join("mail");
+    let accounts = ["ann", "bob"].map(|name| format!("accounts/example.com/{name}/mail"));
+    let others = ["directory", "spool"].map(str::to_owned);
+    for path in accounts.into_iter().chain(others) {
+        let path = root.join(format!("{path}.db"));
+        let database = connect(mount, &path);
+        database
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .expect("nobody reads");
+        drop(database);
+        let log = path.with_extension("db-wal");
+        mount.files().remove(&log).expect("it is there");
+    }
 }
 
 fn compare(place: &str, present: Vec<String>, mut needed: Vec<String>, is_swept: bool) {

@@ -163,37 +163,112 @@ fn log() -> Script {
     script
         .unsynced_step("flag again", flag(&[3]))
         .step("yet more mail", save(300))
-        .with_stride(7)
+        .with_stride(13)
 }
 
-macro_rules! interrupted {
-    ($($script:ident: $power:ident, $kill:ident, $fail:ident;)*) => {
-        $(
-            #[test]
-            fn $power() {
-                $script().lose_power_at_each_point();
-            }
-
-            #[test]
-            fn $kill() {
-                $script().kill_at_each_point();
-            }
-
-            #[test]
-            fn $fail() {
-                $script().fail_at_each_point();
-            }
-        )*
-    };
+#[test]
+fn accounts_survive_a_loss_of_power() {
+    accounts().lose_power_at_each_point();
 }
 
-interrupted! {
-    spool: spool_survives_a_loss_of_power, spool_survives_a_kill, spool_survives_a_failure;
-    messages: messages_survive_a_loss_of_power, messages_survive_a_kill,
-        messages_survive_a_failure;
-    mailboxes: mailboxes_survive_a_loss_of_power, mailboxes_survive_a_kill,
-        mailboxes_survive_a_failure;
-    accounts: accounts_survive_a_loss_of_power, accounts_survive_a_kill,
-        accounts_survive_a_failure;
-    log: log_survives_a_loss_of_power, log_survives_a_kill, log_survives_a_failure;
+#[test]
+fn accounts_survive_a_kill() {
+    accounts().kill_at_each_point();
+}
+
+#[test]
+fn accounts_survive_a_failure() {
+    accounts().fail_at_each_point();
+}
+
+#[test]
+fn accounts_survive_a_full_disk() {
+    accounts().run_full_at_every_second_point();
+}
+
+#[test]
+fn log_survives_a_loss_of_power() {
+    log().lose_power_at_each_point();
+}
+
+#[test]
+fn log_survives_a_kill() {
+    log().kill_at_each_point();
+}
+
+#[test]
+fn log_survives_a_failure() {
+    log().fail_at_each_point();
+}
+
+#[test]
+fn log_survives_a_full_disk() {
+    log().run_full_at_every_second_point();
+}
+
+#[test]
+fn mailboxes_survive_a_loss_of_power() {
+    mailboxes().lose_power_at_each_point();
+}
+
+#[test]
+fn mailboxes_survive_a_kill() {
+    mailboxes().kill_at_each_point();
+}
+
+#[test]
+fn mailboxes_survive_a_failure() {
+    mailboxes().fail_at_each_point();
+}
+
+#[test]
+fn mailboxes_survive_a_full_disk() {
+    mailboxes().run_full_at_every_second_point();
+}
+
+#[test]
+fn messages_survive_a_loss_of_power() {
+    messages().lose_power_at_each_point();
+}
+
+#[test]
+fn messages_survive_a_kill() {
+    messages().kill_at_each_point();
+}
+
+#[test]
+fn messages_survive_a_failure() {
+    messages().fail_at_each_point();
+}
+
+#[test]
+fn messages_survive_a_full_disk() {
+    messages().run_full_at_every_second_point();
+}
+
+#[test]
+fn spool_survives_a_loss_of_power() {
+    spool().lose_power_at_each_point();
+}
+
+#[test]
+fn spool_survives_a_kill() {
+    spool().kill_at_each_point();
+}
+
+#[test]
+fn spool_survives_a_failure() {
+    spool().fail_at_each_point();
+}
+
+#[test]
+fn spool_survives_a_full_disk() {
+    spool().run_full_at_every_second_point();
+}
+
+/// What a killed process has removed, the next one does not take for durable.
+#[test]
+fn removals_survive_a_loss_of_power_at_the_start_after_a_kill() {
+    spool().kill_in_step_and_lose_power_at_the_start("bob is done");
+    accounts().kill_in_step_and_lose_power_at_the_start("delete bob");
 }

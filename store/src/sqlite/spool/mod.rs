@@ -219,23 +219,41 @@ impl Spool {
         self.folder.join(format!("{entry}.eml"))
     }
 
+    /// Makes all durable that is there.
+    pub(super) fn sync(&self) -> Result<()> {
+        lock(&self.database).sync()
+    }
+
     /// Removes files that no entry names.
     fn sweep(&self) -> Result<()> {
         let mut database = lock(&self.database);
+        let orphans = self.orphans(&database.read()?)?;
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        // That their entries are gone may not be durable yet.
+        database.sync()?;
         // The write lock: nobody is just placing a file.
         let transaction = database.write(Durability::Unsynced)?;
-        for path in list(self.files.as_ref(), &self.folder)? {
-            let entry = stem(&path, "eml").and_then(|name| name.parse::<i64>().ok());
-            let Some(entry) = entry else {
-                continue;
-            };
-            let mut statement =
-                transaction.prepare_cached("SELECT 1 FROM entries WHERE id = ?1")?;
-            if !statement.exists([entry])? {
-                remove_if_there(self.files.as_ref(), &path)?;
-            }
+        let still = self.orphans(&transaction)?;
+        for path in orphans.iter().filter(|path| still.contains(path)) {
+            remove_if_there(self.files.as_ref(), path)?;
         }
         Ok(())
+    }
+
+    fn orphans(&self, transaction: &Transaction<'_>) -> Result<Vec<PathBuf>> {
+        let mut statement = transaction.prepare_cached("SELECT 1 FROM entries WHERE id = ?1")?;
+        let mut orphans = Vec::new();
+        for path in list(self.files.as_ref(), &self.folder)? {
+            let entry = stem(&path, "eml").and_then(|name| name.parse::<i64>().ok());
+            if let Some(entry) = entry
+                && !statement.exists([entry])?
+            {
+                orphans.push(path);
+            }
+        }
+        Ok(orphans)
     }
 }
 
