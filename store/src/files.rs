@@ -38,6 +38,12 @@ pub trait Files: Send + Sync {
     ///
     /// As the file system says.
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As the file system says.
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
     /// Replaces `to` by `from`. Durable after `sync_folder` of the folder of `to`.
     ///
     /// # Errors
@@ -62,7 +68,8 @@ pub trait Files: Send + Sync {
     ///
     /// As the file system says.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
-    /// Makes a folder and those above it, readable for the owner alone, durably.
+    /// Makes a folder and those above it, readable for the owner alone. It is durable afterwards,
+    /// also when it was there: who made it may have died before it was.
     ///
     /// # Errors
     ///

@@ -45,6 +45,9 @@ pub const ANSWER_BYTES: usize = 1024;
 /// Staged files of one process.
 pub const STAGES_MAX: usize = 512;
 
+/// How often a process that starts tries to make its lock file.
+pub const ANNOUNCEMENTS_MAX: u32 = 4;
+
 /// Longest name of a folder in bytes, as file systems have it.
 pub const FOLDER_NAME_BYTES: usize = 255;
 

@@ -16,6 +16,20 @@ const FOLDER_MODE: u32 = 0o700;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFiles;
 
+impl RealFiles {
+    /// Makes the name of a folder durable: whoever made it may have died before. Where we may not
+    /// look at the folder above, we can't have made it.
+    fn sync_name_of(self, path: &Path) -> io::Result<()> {
+        let Some(above) = path.parent() else {
+            return Ok(());
+        };
+        match self.sync_folder(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
 struct RealFile(File);
 
 impl FileHandle for RealFile {
@@ -52,6 +66,13 @@ impl Files for RealFiles {
         Ok(Box::new(RealFile(File::open(path)?)))
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        let mut options = OpenOptions::new();
+        Ok(Box::new(RealFile(
+            options.read(true).write(true).open(path)?,
+        )))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -85,7 +106,9 @@ impl Files for RealFiles {
                 Some(above) => self.sync_folder(above),
                 None => Ok(()),
             },
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                self.sync_name_of(path)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_folder(path.parent().ok_or(error)?)?;
                 self.create_folder(path)

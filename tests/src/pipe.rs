@@ -38,6 +38,8 @@ pub(crate) struct Pipe {
     held_bytes: usize,
     /// When the last piece arrives: none overtakes another.
     last_arrival: Instant,
+    /// The connection is lost, and what was on its way with it.
+    is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ enum PieceContent {
 pub(crate) enum Read {
     Bytes(Vec<u8>),
     End,
+    /// The connection is lost.
+    Lost,
     /// Nothing is here now.
     Nothing,
 }
@@ -68,11 +72,30 @@ impl Pipe {
             pieces: VecDeque::new(),
             held_bytes: 0,
             last_arrival: Instant::default(),
+            is_lost: false,
+        }
+    }
+
+    /// What is on its way is lost, and the reader hears of it.
+    pub(crate) fn lose(&mut self) {
+        self.pieces.clear();
+        self.held_bytes = 0;
+        self.is_lost = true;
+    }
+
+    /// What is written from now on arrives after that time.
+    pub(crate) fn stall(&mut self, until: Instant) {
+        self.last_arrival = self.last_arrival.max(until);
+        for piece in &mut self.pieces {
+            piece.arrives_at = piece.arrives_at.max(until);
         }
     }
 
     /// Takes as much as there is room for, but not a little of much.
     pub(crate) fn write(&mut self, now: Instant, entropy: &mut Entropy, bytes: &[u8]) -> usize {
+        if self.is_lost {
+            return bytes.len();
+        }
         let room = self.link.window_bytes.saturating_sub(self.held_bytes);
         if room < bytes.len() && room < self.link.window_bytes / 4 {
             // A little room is no room, or pieces get ever smaller (RFC 9293 §3.8.6.2.1).
@@ -92,11 +115,17 @@ impl Pipe {
 
     /// Nothing follows.
     pub(crate) fn end(&mut self, now: Instant, entropy: &mut Entropy) {
+        if self.is_lost {
+            return;
+        }
         self.push(now, entropy, PieceContent::End);
     }
 
     /// What has arrived.
     pub(crate) fn read(&mut self, now: Instant) -> Read {
+        if self.is_lost {
+            return Read::Lost;
+        }
         match self.pieces.front() {
             Some(piece) if piece.arrives_at <= now => {}
             Some(_) | None => return Read::Nothing,
@@ -112,6 +141,9 @@ impl Pipe {
 
     /// When there is something to read.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
+        if self.is_lost {
+            return Some(Instant::default());
+        }
         self.pieces.front().map(|piece| piece.arrives_at)
     }
 
@@ -157,7 +189,7 @@ mod tests {
             match pipe.read(at) {
                 Read::Bytes(bytes) => read.extend(bytes),
                 Read::End => break,
-                Read::Nothing => panic!("something was to arrive"),
+                Read::Lost | Read::Nothing => panic!("something was to arrive"),
             }
         }
         assert_eq!(read, b"hello, world");

@@ -14,6 +14,12 @@ pub struct ServerIndex(pub usize);
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct StreamId(pub u64);
 
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&format!("stream {}", self.0))
+    }
+}
+
 /// What a client hears.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Received {

@@ -14,13 +14,12 @@ use rmail_proto::{
     limits,
 };
 
-use crate::{
-    rules::{self, Subject},
-    world::{self, uid},
-};
+use super::world::{self, uid};
+use crate::rules::Subject;
 
+/// What a server of this configuration is put through.
 #[derive(Debug)]
-struct Imap(Config);
+pub(crate) struct Imap(pub(crate) Config);
 
 fn snapshot(choice: u8) -> Arc<Snapshot> {
     let choice = u32::from(choice);
@@ -274,8 +273,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn machine_keeps_the_rules(subject in subjects(), steps in rules::steps(input())) {
-        rules::check_rules(&subject, &steps);
+    fn machine_keeps_the_rules(subject in subjects(), steps in crate::rules::steps(input())) {
+        crate::rules::check_rules(&subject, &steps);
     }
 
     #[test]
@@ -286,6 +285,6 @@ proptest! {
         choices in vec(prop_oneof![6 => Just(0u8), 1 => any::<u8>()], 0..8),
     ) {
         let input = [&b"t LOGIN a b\r\nt SELECT INBOX\r\n"[..], &input.concat()].concat();
-        rules::check_splitting(&subject, &input, &pieces, &choices);
+        crate::rules::check_splitting(&subject, &input, &pieces, &choices);
     }
 }

@@ -6,13 +6,12 @@ use rmail_proto::{
     smtp::{Call, Config, Listener, Refusal, Reply, Server, Tls},
 };
 
-use crate::{
-    rules::{self, Subject},
-    world,
-};
+use super::world;
+use crate::rules::Subject;
 
+/// What a server of this configuration is put through.
 #[derive(Debug)]
-struct Smtp(Config);
+pub(crate) struct Smtp(pub(crate) Config);
 
 impl Subject for Smtp {
     type Machine = Server;
@@ -133,8 +132,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn machine_keeps_the_rules(subject in subjects(), steps in rules::steps(input())) {
-        rules::check_rules(&subject, &steps);
+    fn machine_keeps_the_rules(subject in subjects(), steps in crate::rules::steps(input())) {
+        crate::rules::check_rules(&subject, &steps);
     }
 
     #[test]
@@ -145,6 +144,6 @@ proptest! {
         choices in vec(prop_oneof![6 => Just(0u8), 1 => any::<u8>()], 0..8),
     ) {
         let input = [&b"EHLO a.b\r\n"[..], &input.concat()].concat();
-        rules::check_splitting(&subject, &input, &pieces, &choices);
+        crate::rules::check_splitting(&subject, &input, &pieces, &choices);
     }
 }

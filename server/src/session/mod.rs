@@ -284,6 +284,11 @@ impl Session {
         self.phase == Phase::Over
     }
 
+    /// Bytes in its buffers, received and to be sent.
+    pub fn held_bytes(&self) -> usize {
+        self.input.len() + self.transport.held_bytes()
+    }
+
     /// What the session waits for, for people.
     pub fn describe(&self) -> String {
         format!(

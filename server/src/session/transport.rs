@@ -62,6 +62,11 @@ impl Transport {
         self.has_ended
     }
 
+    /// Bytes to be sent.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.plaintext.len() + self.wire.len()
+    }
+
     pub(super) fn start_tls(&mut self) -> Result<(), rustls::Error> {
         let mut connection = match self.available_tls.clone() {
             Some(TlsSide::Server(config)) => Connection::from(ServerConnection::new(config)?),

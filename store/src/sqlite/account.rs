@@ -13,10 +13,10 @@ use rusqlite::{Connection, Transaction, params};
 use rmail_proto::{AccountId, UnixTime};
 
 use super::{
-    database::{Database, Durability, from_sql, to_sql},
+    database::{Database, Durability, Write, from_sql, to_sql},
     directory::{Directory, FolderRecord, Marks},
     ids::IdSource,
-    layout::content_file,
+    layout::{content_file, messages_folder},
     mailbox::make_first_mailboxes,
     presence::{list, remove_if_there, stem},
 };
@@ -108,9 +108,16 @@ impl AccountDatabase {
         record: FolderRecord,
     ) -> Result<Self> {
         let files = around.files.as_ref();
-        files.create_folder(&record.folder)?;
         let path = record.folder.join("mail.db");
-        let mut database = Database::open(&path, files, around.vfs.as_deref())?;
+        if !Database::has_log(&path, files) {
+            // From the top, one by one: each is durable before there is anything in it, whoever
+            // made it, and however that ended.
+            let domain_folder = record.folder.parent();
+            files.create_folder(domain_folder.expect("an account's folder lies in a domain's"))?;
+            files.create_folder(&record.folder)?;
+            files.create_folder(&messages_folder(&record.folder))?;
+        }
+        let mut database = Database::open(&path, around.files.clone(), around.vfs.as_deref())?;
         let mut marks = record.marks;
         database.migrate(MIGRATIONS, |transaction| {
             marks = make_account(transaction, around, directory, &record)?;
@@ -172,7 +179,7 @@ impl AccountDatabase {
         directory: &Directory,
         durability: Durability,
         modseqs_max: u64,
-    ) -> Result<(Transaction<'_>, Counters)> {
+    ) -> Result<(Write<'_>, Counters)> {
         let has_room =
             |counters: &Counters| counters.modseq + modseqs_max <= counters.modseq_ceiling;
         let mut present = Counters::load(self.database.connection())?;
@@ -220,7 +227,7 @@ impl AccountDatabase {
     /// subfolder.
     fn sweep(&mut self, around: &Surroundings, is_same_run: bool) -> Result<()> {
         let files = around.files.as_ref();
-        let folders = list(files, &self.folder.join("messages"))?;
+        let folders = list(files, &messages_folder(&self.folder))?;
         if folders.is_empty() {
             return Ok(());
         }
@@ -241,6 +248,11 @@ impl AccountDatabase {
         }
         if orphans.is_empty() {
             return Ok(());
+        }
+        // That their contents are gone may not be durable yet.
+        match self.database.sync() {
+            Err(StoreError::Busy) => return Ok(()),
+            synced => synced?,
         }
         // The write lock: nobody is just placing a file.
         let transaction = match self.database.write(Durability::Unsynced) {

@@ -56,9 +56,9 @@ pub(super) struct Marks {
 
 impl Directory {
     pub(super) fn open(files: Arc<dyn Files>, layout: Layout, vfs: Option<&str>) -> Result<Self> {
-        let mut writer = Database::open(&layout.directory(), files.as_ref(), vfs)?;
+        let mut writer = Database::open(&layout.directory(), files.clone(), vfs)?;
         writer.migrate(MIGRATIONS, |_| Ok(()))?;
-        let reader = Database::open(&layout.directory(), files.as_ref(), vfs)?;
+        let reader = Database::open(&layout.directory(), files.clone(), vfs)?;
         let directory = Self {
             files,
             layout,
@@ -70,6 +70,11 @@ impl Directory {
             Ok(()) | Err(StoreError::Busy) => Ok(directory),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes all durable that is there.
+    pub(super) fn sync(&self) -> Result<()> {
+        lock(&self.writer).sync()
     }
 
     pub(super) fn accounts(&self) -> Result<Vec<Account>> {
@@ -243,6 +248,8 @@ impl Directory {
             rows.collect::<rusqlite::Result<_>>()?
         };
         if !pending.is_empty() {
+            // That the accounts are gone may not be durable yet.
+            writer.sync()?;
             let transaction = writer.write(Durability::Synced)?;
             for (local_part, domain) in pending {
                 self.finish_removal(&transaction, &local_part, &domain)?;
@@ -278,15 +285,17 @@ impl Directory {
         let trash = self.layout.trash_folder();
         self.files.create_folder(&trash)?;
         match self.files.rename(&folder, &trash.join(account.to_string())) {
-            Ok(()) => {
-                self.files.sync_folder(&trash)?;
-                let domain_folder = folder
-                    .parent()
-                    .expect("an account's folder lies in a domain's");
-                self.files.sync_folder(domain_folder)?;
-            }
+            // It never was, or whoever moved it may have died before that was durable.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+            renamed => renamed?,
+        }
+        self.files.sync_folder(&trash)?;
+        let domain_folder = folder
+            .parent()
+            .expect("an account's folder lies in a domain's");
+        match self.files.sync_folder(domain_folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
         }
         transaction
             .prepare_cached("DELETE FROM removals WHERE local_part = ?1 AND domain = ?2")?

@@ -63,10 +63,15 @@ impl Layout {
     }
 }
 
+/// Where an account's folder has its large contents.
+pub(super) fn messages_folder(account_folder: &Path) -> PathBuf {
+    account_folder.join("messages")
+}
+
 /// The file of a large content in an account's folder.
 pub(super) fn content_file(account_folder: &Path, email_id: u128) -> PathBuf {
     let name = format!("{email_id:032x}");
-    let folder = account_folder.join("messages").join(&name[30..]);
+    let folder = messages_folder(account_folder).join(&name[30..]);
     folder.join(name + ".eml")
 }
 

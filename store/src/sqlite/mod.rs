@@ -73,8 +73,8 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store below `root`, which is made when it is missing.
     ///
-    /// `vfs` names the SQLite VFS to use; `None` for SQLite's own, on the file system that `files`
-    /// stands for. `entropy_seed` must be another one at each start: identifiers and the name of
+    /// `vfs` names the SQLite VFS to use; `None` for SQLite's own. It must lead to the same disk as
+    /// `files`. `entropy_seed` must be another one at each start: identifiers and the name of
     /// this process come from it.
     ///
     /// # Errors
@@ -96,6 +96,10 @@ impl SqliteStore {
         let stages = Stages::open(files.clone(), layout.stage_folder(), &presence)?;
         let spool = Spool::open(files.clone(), &layout, vfs, &ids)?;
         let directory = Directory::open(files.clone(), layout, vfs)?;
+        if presence.has_found_dead() {
+            unless_busy(spool.sync())?;
+            unless_busy(directory.sync())?;
+        }
         let boot_id = files.boot_id();
         Ok(Self {
             around: Surroundings {
@@ -130,7 +134,12 @@ impl SqliteStore {
             Some(database) => database,
             None => {
                 let record = self.directory.folder_record(account)?;
-                AccountDatabase::open(&self.around, &self.directory, record)?
+                let mut opened = AccountDatabase::open(&self.around, &self.directory, record)?;
+                if self.presence.has_found_dead() {
+                    // No UID is shown that a loss of power could take back.
+                    unless_busy(opened.database.sync())?;
+                }
+                opened
             }
         };
         work(open.insert(database))
@@ -282,6 +291,10 @@ impl Store for SqliteStore {
         Ok(results)
     }
 
+    fn spool_due(&self) -> Result<Option<UnixTime>> {
+        self.spool.due(&self.presence)
+    }
+
     fn read_spooled(&self, spool: SpoolId, offset: u64, length: usize) -> Result<Option<Bytes>> {
         self.spool.read(spool, offset, length)
     }
@@ -305,6 +318,14 @@ impl Store for SqliteStore {
 
     fn hint_socket(&self) -> PathBuf {
         self.presence.socket()
+    }
+}
+
+/// Where another process is writing, it has shown only what it synced.
+fn unless_busy(synced: Result<()>) -> Result<()> {
+    match synced {
+        Err(StoreError::Busy) => Ok(()),
+        other => other,
     }
 }
 

@@ -8,11 +8,14 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::lock;
-use crate::{FileHandle, Files, PeerNews, store::Result};
+use crate::{FileHandle, Files, PeerNews, limits, store::Result};
 
 /// This process's place in `run/`.
 pub(super) struct Presence {
@@ -22,6 +25,8 @@ pub(super) struct Presence {
     counter: Mutex<Counter>,
     /// The counts of the others at the last look.
     peers: Mutex<BTreeMap<String, u64>>,
+    /// Whether a process was found dead.
+    has_found_dead: AtomicBool,
     /// Held until the end.
     _lock: Mutex<Box<dyn FileHandle>>,
 }
@@ -35,29 +40,49 @@ impl Presence {
     /// Announces this process.
     pub(super) fn announce(files: Arc<dyn Files>, folder: PathBuf, name: String) -> Result<Self> {
         files.create_folder(&folder)?;
-        // Locked under another name first: a lock file that can be seen is a locked one, or its
-        // owner is dead.
-        let unseen = folder.join(format!("{name}.new"));
-        let held = files.try_lock(&unseen)?.ok_or_else(|| {
-            io::Error::other(format!("{} is locked by another process", unseen.display()))
-        })?;
-        let mut file = files.create(&folder.join(format!("{name}.count")))?;
-        file.write_at(0, &0_u64.to_le_bytes())?;
-        files.rename(&unseen, &folder.join(format!("{name}.lock")))?;
+        let (held, file) = take_name(files.as_ref(), &folder, &name)?;
         let presence = Self {
             files,
             folder,
             name,
             counter: Mutex::new(Counter { file, count: 0 }),
             peers: Mutex::new(BTreeMap::new()),
+            has_found_dead: AtomicBool::new(false),
             _lock: Mutex::new(held),
         };
         presence.look()?;
+        presence.sweep()?;
         Ok(presence)
+    }
+
+    /// Removes what processes left that died while they announced themselves.
+    fn sweep(&self) -> Result<()> {
+        let files = self.files.as_ref();
+        for path in list(files, &self.folder)? {
+            if let Some(name) = stem(&path, "new") {
+                if files.try_lock(&path)?.is_some() {
+                    remove_if_there(files, &self.path(name, "count"))?;
+                    remove_if_there(files, &path)?;
+                }
+            } else if let Some(name) = stem(&path, "count")
+                && files.open(&self.path(name, "new")).is_err()
+            {
+                // Whoever has a count had the other file before: by now its lock tells.
+                self.is_alive(name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a process has died uncleanly, as far as this one knows. What it committed last may
+    /// be seen now and not be durable: SQLite finds in the log what was written, synced or not,
+    /// when no living process has the database open.
+    pub(super) fn has_found_dead(&self) -> bool {
+        self.has_found_dead.load(Ordering::Relaxed)
     }
 
     pub(super) fn socket(&self) -> PathBuf {
@@ -82,6 +107,7 @@ impl Presence {
         let Some(_lock) = self.files.try_lock(&lock_file)? else {
             return Ok(true);
         };
+        self.has_found_dead.store(true, Ordering::Relaxed);
         for kind in ["sock", "count", "lock"] {
             remove_if_there(self.files.as_ref(), &self.path(name, kind))?;
         }
@@ -142,6 +168,33 @@ impl Drop for Presence {
             self.files.remove(&self.path(&self.name, kind)).ok();
         }
     }
+}
+
+/// Makes a process's files: its lock, which is held, and its count.
+fn take_name(
+    files: &dyn Files,
+    folder: &Path,
+    name: &str,
+) -> Result<(Box<dyn FileHandle>, Box<dyn FileHandle>)> {
+    let path = |kind: &str| folder.join(format!("{name}.{kind}"));
+    // Locked under another name first: a lock file that can be seen is a locked one, or its owner
+    // is dead.
+    let unseen = path("new");
+    for _ in 0..limits::ANNOUNCEMENTS_MAX {
+        let Some(held) = files.try_lock(&unseen)? else {
+            break;
+        };
+        remove_if_there(files, &path("count"))?;
+        let mut count = files.create(&path("count"))?;
+        count.write_at(0, &0_u64.to_le_bytes())?;
+        match files.rename(&unseen, &path("lock")) {
+            // Another process has taken it for a dead one's, just before it was locked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => return Ok(renamed.map(|()| (held, count))?),
+        }
+    }
+    let error = format!("{} is locked by another process", unseen.display());
+    Err(io::Error::other(error).into())
 }
 
 /// The paths in a folder; none when there is no such folder.

@@ -239,11 +239,17 @@ fn what_a_killed_process_left_is_cleaned_up() {
     }
     let staged = world.root().join("spool/tmp/dead-1");
     fs::write(&staged, b"half").expect("it is written");
+    // Two died while they announced themselves.
+    let unborn = ["unborn.new", "unborn.count", "lost.count"].map(|name| run.join(name));
+    for path in &unborn {
+        fs::write(path, [0; 8]).expect("it is written");
+    }
     let news = store.look_at_peers().expect("it looks");
     assert!(news.died && news.sockets.is_empty());
     assert!(!run.join("dead.lock").exists() && !run.join("dead.sock").exists());
     let other = world.open();
     assert!(!staged.exists());
+    assert!(!unborn.iter().any(|path| path.exists()));
     assert_eq!(
         other.look_at_peers().expect("it looks").sockets,
         [store.hint_socket()]

@@ -96,6 +96,9 @@ impl Files for ChangedFiles {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
         RealFiles.open(path)
     }
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        RealFiles.open_to_write(path)
+    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealFiles.rename(from, to)
     }

@@ -1,5 +1,5 @@
 //! What people do with a mail server, told by clients that type and read. Each journey takes
-//! place on a [`Host`](crate::Host) and on both daemons, and must go the same way.
+//! place in a [`World`](crate::World) and on both daemons, and must go the same way.
 
 mod admission;
 mod delivery;

@@ -364,6 +364,55 @@ fn mailbox_that_is_older_than_changes_of_it_is_asked_for_the_gap() {
     assert!(open.snapshot.modseq() < since);
 }
 
+/// The job that asks what has changed in a mailbox, if there is one.
+fn is_asked_for_changes(site: &Site) -> bool {
+    matches!(site.jobs.front(), Some(Job::Changes { .. }))
+}
+
+#[test]
+fn what_is_written_while_a_mailbox_is_loaded_is_asked_for() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    let session = site.log_in();
+    let select = imap::Call::Select {
+        name: "INBOX".to_owned(),
+        read_only: false,
+    };
+    site.ask(session, Call::Imap(select, None));
+    let load = site.jobs.pop_front().expect("the mailbox is loaded");
+    let loaded = load.run(&site.world);
+    let hint = format!("account {}", account.0);
+    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.drain();
+    assert!(site.jobs.is_empty(), "nobody has it open");
+    site.finish(loaded);
+    assert!(is_asked_for_changes(&site));
+}
+
+#[test]
+fn what_changes_while_changes_are_asked_for_is_asked_for_again() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    let session = site.log_in();
+    let select = imap::Call::Select {
+        name: "INBOX".to_owned(),
+        read_only: true,
+    };
+    site.ask(session, Call::Imap(select, None));
+    site.settle();
+    let hint = format!("account {}", account.0);
+    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.drain();
+    let asked = site.jobs.pop_front().expect("the mailbox is asked for");
+    let answered = asked.run(&site.world);
+    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.drain();
+    site.finish(answered);
+    assert!(is_asked_for_changes(&site));
+    site.settle();
+    assert!(!is_asked_for_changes(&site));
+}
+
 #[test]
 fn refreshes_of_a_mailbox_do_not_pile_up_and_a_busy_one_is_tried_again() {
     let mut site = Site::new();

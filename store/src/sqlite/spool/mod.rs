@@ -100,7 +100,7 @@ impl Spool {
     ) -> Result<Self> {
         let folder = layout.spool_folder();
         files.create_folder(&folder)?;
-        let mut database = Database::open(&layout.spool(), files.as_ref(), vfs)?;
+        let mut database = Database::open(&layout.spool(), files.clone(), vfs)?;
         database.migrate(MIGRATIONS, |transaction| {
             let origin = ids.next_number().cast_signed();
             transaction.execute("INSERT INTO meta VALUES (1, ?1)", [origin])?;
@@ -110,7 +110,7 @@ impl Spool {
             let transaction = database.read()?;
             transaction.query_row("SELECT origin FROM meta", [], |row| row.get(0))?
         };
-        let reader = Database::open(&layout.spool(), files.as_ref(), vfs)?;
+        let reader = Database::open(&layout.spool(), files.clone(), vfs)?;
         let spool = Self {
             files,
             folder,
@@ -164,12 +164,32 @@ impl Spool {
         work.note_due()?;
         let unneeded = work.unneeded;
         transaction.commit()?;
+        // No entry may come back without its file.
+        let may_remove =
+            unneeded.is_empty() || durability == Durability::Synced || database.sync().is_ok();
         drop(database);
-        for file in unneeded {
+        for file in unneeded.iter().filter(|_| may_remove) {
             // What stays is removed at the next start.
-            self.files.remove(&file).ok();
+            self.files.remove(file).ok();
         }
         Ok(results)
+    }
+
+    pub(super) fn due(&self, presence: &Presence) -> Result<Option<UnixTime>> {
+        let mut database = lock(&self.database);
+        let transaction = database.read()?;
+        let mut due = transaction
+            .prepare_cached("SELECT min(due_at) FROM destinations")?
+            .query_row([], |row| row.get::<_, Option<i64>>(0))?;
+        for claimer in claim::claimers(&transaction)? {
+            if !presence.is_alive(&claimer)? {
+                let abandoned: Option<i64> = transaction
+                    .prepare_cached("SELECT min(due_at) FROM lots WHERE claimed_by = ?1")?
+                    .query_row([claimer], |row| row.get(0))?;
+                due = [due, abandoned].into_iter().flatten().min();
+            }
+        }
+        Ok(due.map(UnixTime))
     }
 
     /// The content of an entry.
@@ -216,23 +236,41 @@ impl Spool {
         self.folder.join(format!("{entry}.eml"))
     }
 
+    /// Makes all durable that is there.
+    pub(super) fn sync(&self) -> Result<()> {
+        lock(&self.database).sync()
+    }
+
     /// Removes files that no entry names.
     fn sweep(&self) -> Result<()> {
         let mut database = lock(&self.database);
+        let orphans = self.orphans(&database.read()?)?;
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        // That their entries are gone may not be durable yet.
+        database.sync()?;
         // The write lock: nobody is just placing a file.
         let transaction = database.write(Durability::Unsynced)?;
-        for path in list(self.files.as_ref(), &self.folder)? {
-            let entry = stem(&path, "eml").and_then(|name| name.parse::<i64>().ok());
-            let Some(entry) = entry else {
-                continue;
-            };
-            let mut statement =
-                transaction.prepare_cached("SELECT 1 FROM entries WHERE id = ?1")?;
-            if !statement.exists([entry])? {
-                remove_if_there(self.files.as_ref(), &path)?;
-            }
+        let still = self.orphans(&transaction)?;
+        for path in orphans.iter().filter(|path| still.contains(path)) {
+            remove_if_there(self.files.as_ref(), path)?;
         }
         Ok(())
+    }
+
+    fn orphans(&self, transaction: &Transaction<'_>) -> Result<Vec<PathBuf>> {
+        let mut statement = transaction.prepare_cached("SELECT 1 FROM entries WHERE id = ?1")?;
+        let mut orphans = Vec::new();
+        for path in list(self.files.as_ref(), &self.folder)? {
+            let entry = stem(&path, "eml").and_then(|name| name.parse::<i64>().ok());
+            if let Some(entry) = entry
+                && !statement.exists([entry])?
+            {
+                orphans.push(path);
+            }
+        }
+        Ok(orphans)
     }
 }
 

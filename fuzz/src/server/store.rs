@@ -1,0 +1,158 @@
+//! A store with one message.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use rmail_proto::{
+    AccountId, Address, EmailId, InstanceId, MailboxId, ModSeq, ThreadId, Uid, UnixTime,
+    imap::{Changes, Columns, Mailbox, MailboxStatus, MessageData},
+    mime::Summary,
+};
+use rmail_store::{
+    Account, AccountWrite, DirectoryWrite, MailboxRef, MailboxState, PeerNews, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, Written,
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The message, whose UID is 1.
+pub(super) struct OneMessage {
+    pub(super) content: Bytes,
+    pub(super) summary: Summary,
+    /// Whether its content comes along with its data, or is read in pieces.
+    pub(super) inline: bool,
+}
+
+impl Store for OneMessage {
+    fn messages(
+        &self,
+        _account: AccountId,
+        _mailbox: MailboxId,
+        uids: &[Uid],
+        columns: Columns,
+        _bytes_max: usize,
+    ) -> Result<(Vec<MessageData>, usize)> {
+        let header_bytes = self.summary.header_bytes as usize;
+        let header = self.content.slice(..header_bytes);
+        let with_header = columns.header && self.inline;
+        let data = MessageData {
+            uid: Uid::MIN,
+            size_bytes: self.content.len() as u64,
+            internal_date: Default::default(),
+            email_id: EmailId(1),
+            thread_id: ThreadId(2),
+            instance_id: InstanceId(3),
+            envelope: self.summary.envelope.clone().into(),
+            body: self.summary.body.clone().into(),
+            body_structure: self.summary.body_structure.clone().into(),
+            parts: self.summary.parts.clone().into(),
+            header: if with_header { header } else { Bytes::new() },
+            content: (columns.content && self.inline).then(|| self.content.clone()),
+        };
+        let found = uids.contains(&Uid::MIN).then_some(data);
+        Ok((found.into_iter().collect(), uids.len()))
+    }
+
+    fn read(
+        &self,
+        _account: AccountId,
+        _mailbox: MailboxId,
+        _uid: Uid,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Bytes>> {
+        let start = (offset as usize).min(self.content.len());
+        let end = start.saturating_add(length).min(self.content.len());
+        Ok(Some(self.content.slice(start..end)))
+    }
+
+    fn accounts(&self) -> Result<Vec<Account>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn account_by_address(&self, _address: &Address) -> Result<Option<Account>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn account(&self, _account: AccountId) -> Result<Option<Account>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn directory_version(&self) -> Result<u64> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn write_directory(
+        &self,
+        _now: UnixTime,
+        _batch: Vec<DirectoryWrite>,
+    ) -> Result<Vec<Result<AccountId>>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn mailboxes(&self, _account: AccountId) -> Result<Vec<Mailbox>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn usage_bytes(&self, _account: AccountId) -> Result<u64> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn status(&self, _account: AccountId, _mailbox: &MailboxRef) -> Result<MailboxStatus> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn mailbox_state(&self, _account: AccountId, _mailbox: &MailboxRef) -> Result<MailboxState> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn changes(&self, _account: AccountId, _mailbox: MailboxId, _since: ModSeq) -> Result<Changes> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn write_account(
+        &self,
+        _now: UnixTime,
+        _account: AccountId,
+        _batch: Vec<AccountWrite>,
+        _watched: &[(MailboxId, ModSeq)],
+    ) -> Result<Written> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn stage(&self) -> Result<StageId> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn stage_append(&self, _stage: StageId, _bytes: &[u8]) -> Result<()> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn stage_finish(&self, _stage: StageId) -> Result<()> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn stage_drop(&self, _stage: StageId) {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn write_spool(
+        &self,
+        _now: UnixTime,
+        _batch: Vec<SpoolWrite>,
+    ) -> Result<Vec<Result<SpoolWritten>>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn spool_due(&self) -> Result<Option<UnixTime>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn look_at_peers(&self) -> Result<PeerNews> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn hint_socket(&self) -> PathBuf {
+        unreachable!("a search asks for messages alone")
+    }
+}

@@ -1,0 +1,26 @@
+//! SMTP: its private parsers, which are compiled in as they stand, and its server machine.
+
+mod commands;
+mod content;
+mod exchange;
+mod machine;
+
+use rmail_proto::smtp::Refusal;
+
+pub(crate) use commands::{address, command};
+pub(crate) use content::{dot, header, trace};
+pub(crate) use exchange::auth;
+pub(crate) use machine::{dialogue, machine};
+
+#[path = "../../../proto/src/smtp/auth.rs"]
+mod auth;
+#[path = "../../../proto/src/smtp/command.rs"]
+mod command;
+#[path = "../../../proto/src/smtp/dot.rs"]
+mod dot;
+#[path = "../../../proto/src/smtp/from.rs"]
+mod from;
+#[path = "../../../proto/src/smtp/header.rs"]
+mod header;
+#[path = "../../../proto/src/smtp/trace.rs"]
+mod trace;

@@ -1,0 +1,228 @@
+//! What must be true: which messages may be where, and which must be.
+//!
+//! An account holds between `min` and `max` copies of a message, in all its mailboxes together.
+//!
+//! | a client | before | acknowledged | refused | no answer |
+//! |---|---|---|---|---|
+//! | sends, appends or copies | max + 1 | min + 1 | max − 1 | as it is |
+//! | moves | | | | |
+//! | marks with `\Deleted`, or deletes the mailbox | min − 1, once | | | |
+//!
+//! Where a disk fails, a refusal is no answer: what could not be synced may be there all the same,
+//! as when the answer is lost.
+//!
+//! A message that anybody marked may be expunged by anybody, and so may a copy of it: from then on
+//! `min` does not grow. A UID that was seen belongs to one message for ever, and one that was seen
+//! to go does not come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rmail_proto::Instant;
+
+use super::message::Token;
+
+/// Where a UID counts: MAILBOXID and UIDVALIDITY.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Generation {
+    pub(super) mailbox_id: String,
+    pub(super) uid_validity: u32,
+}
+
+/// How many copies of a message an account may hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Copies {
+    min: i64,
+    max: i64,
+    is_doomed: bool,
+}
+
+/// Whether a mailbox must be there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Existence {
+    /// It was made.
+    There,
+    /// It was deleted.
+    Gone,
+    /// Somebody tried, and heard no answer.
+    Unknown,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// The time, for the histories.
+    pub(super) now: Instant,
+    /// Whether the disk fails now and then, so that a refusal says nothing.
+    pub(super) disk_fails: bool,
+    last_token: u64,
+    /// What was noted of each message, for whoever has to find out what went wrong.
+    histories: BTreeMap<Token, Vec<String>>,
+    authors: BTreeMap<Token, String>,
+    copies: BTreeMap<(String, Token), Copies>,
+    uids: BTreeMap<(Generation, u32), Token>,
+    marked: BTreeSet<(Generation, u32)>,
+    gone: BTreeSet<(Generation, u32)>,
+    /// The highest MODSEQ of each mailbox that anybody was told, by UIDNEXT.
+    modseqs: BTreeMap<Generation, BTreeMap<u32, u64>>,
+    pub(super) mailboxes: BTreeMap<(String, String), Existence>,
+    /// Messages that a server took over, by SMTP or APPEND.
+    pub(super) acknowledged: u64,
+    /// Tagged completions that IMAP clients heard.
+    pub(super) commands: u64,
+    /// Views that were compared with the store.
+    pub(super) views_compared: u64,
+}
+
+impl Ledger {
+    /// A message by this author that nobody has seen yet.
+    pub(super) fn new_message(&mut self, author: &str) -> Token {
+        self.last_token += 1;
+        let token = Token(self.last_token);
+        self.authors.insert(token, author.to_owned());
+        token
+    }
+
+    /// What the message of this token is.
+    pub(super) fn message(&self, token: Token) -> Vec<u8> {
+        super::message::message(token, &self.authors[&token])
+    }
+
+    /// A copy may appear from now on.
+    pub(super) fn may_come(&mut self, account: &str, token: Token) {
+        self.note(token, format!("may come to {account}"));
+        self.copies(account, token).max += 1;
+    }
+
+    /// The server said that it did not take the copy.
+    pub(super) fn refused(&mut self, account: &str, token: Token) {
+        match self.disk_fails {
+            true => self.note(
+                token,
+                format!("was refused for {account} by a disk that fails"),
+            ),
+            false => self.did_not_come(account, token),
+        }
+    }
+
+    /// The copy's end was never sent, or it is certain that there is none.
+    pub(super) fn did_not_come(&mut self, account: &str, token: Token) {
+        self.note(token, format!("did not come to {account}"));
+        self.copies(account, token).max -= 1;
+    }
+
+    /// The copy was acknowledged.
+    pub(super) fn came(&mut self, account: &str, token: Token) {
+        self.note(token, format!("came to {account}"));
+        let copies = self.copies(account, token);
+        if !copies.is_doomed {
+            copies.min += 1;
+        }
+    }
+
+    /// Somebody is about to mark the message with this UID as deleted.
+    pub(super) fn mark(&mut self, account: &str, generation: &Generation, uid: u32, token: Token) {
+        if self.marked.insert((generation.clone(), uid)) {
+            self.note(token, format!("marked: UID {uid} in {generation:?}"));
+            self.doom(account, token);
+        }
+    }
+
+    /// A copy may vanish from now on.
+    pub(super) fn doom(&mut self, account: &str, token: Token) {
+        self.note(token, format!("may vanish from {account}"));
+        let copies = self.copies(account, token);
+        copies.min -= 1;
+        copies.is_doomed = true;
+    }
+
+    /// A UID was seen with this message.
+    pub(super) fn saw(&mut self, generation: &Generation, uid: u32, token: Token) {
+        let key = (generation.clone(), uid);
+        if !self.uids.contains_key(&key) {
+            self.note(token, format!("seen: UID {uid} in {generation:?}"));
+        }
+        let known = *self.uids.entry(key).or_insert(token);
+        assert_eq!(
+            known, token,
+            "a UID was used twice: {uid} in {generation:?}"
+        );
+    }
+
+    /// A UID is there when all is over: nobody has seen it go.
+    pub(super) fn check_not_gone(&self, generation: &Generation, uid: u32) {
+        assert!(
+            !self.gone.contains(&(generation.clone(), uid)),
+            "an expunged message came back: UID {uid} in {generation:?}"
+        );
+    }
+
+    /// The message that a UID was seen with.
+    pub(super) fn token(&self, generation: &Generation, uid: u32) -> Option<Token> {
+        self.uids.get(&(generation.clone(), uid)).copied()
+    }
+
+    /// A message was seen to go.
+    pub(super) fn saw_gone(&mut self, generation: &Generation, uid: u32) {
+        if let Some(token) = self.token(generation, uid) {
+            self.note(token, format!("gone: UID {uid} in {generation:?}"));
+        }
+        self.gone.insert((generation.clone(), uid));
+    }
+
+    /// SELECT told this UIDNEXT and HIGHESTMODSEQ. Between two that tell different UIDNEXTs a
+    /// message has come, which has a MODSEQ of its own (RFC 7162 §3.1.1), whatever went wrong in
+    /// between.
+    pub(super) fn saw_modseq(&mut self, generation: &Generation, uid_next: u32, modseq: u64) {
+        let told = self.modseqs.entry(generation.clone()).or_default();
+        let before = told.range(..uid_next).next_back();
+        if let Some((before, highest)) = before {
+            assert!(
+                modseq > *highest,
+                "MODSEQs go back from {highest} to {modseq}, UIDNEXT from {before} to {uid_next} \
+                 in {generation:?}"
+            );
+        }
+        let highest = told.entry(uid_next).or_default();
+        *highest = modseq.max(*highest);
+    }
+
+    /// Compares what an account holds with what it must and may hold.
+    pub(super) fn check(&self, account: &str, found: &BTreeMap<Token, i64>) {
+        let expected = self.copies.iter().filter(|((name, _), _)| name == account);
+        for ((_, token), copies) in expected {
+            let count = found.get(token).copied().unwrap_or(0);
+            let (min, max) = (copies.min, copies.max);
+            let history = self.history(*token);
+            assert!(
+                count >= min,
+                "lost: {account} holds {count} copies of {token:?}, and must hold {min}\n{history}"
+            );
+            assert!(
+                count <= max,
+                "repeated: {account} holds {count} copies of {token:?}, not {max}\n{history}"
+            );
+        }
+        for token in found.keys() {
+            let is_known = self.copies.contains_key(&(account.to_owned(), *token));
+            assert!(
+                is_known,
+                "{account} holds message {token:?}, which nobody sent there"
+            );
+        }
+    }
+
+    fn note(&mut self, token: Token, text: String) {
+        let at = self.now.since_start().as_secs_f64();
+        let history = self.histories.entry(token).or_default();
+        history.push(format!("{at:>12.6}  {text}"));
+    }
+
+    fn history(&self, token: Token) -> String {
+        let lines = self.histories.get(&token);
+        lines.map(|lines| lines.join("\n")).unwrap_or_default()
+    }
+
+    fn copies(&mut self, account: &str, token: Token) -> &mut Copies {
+        self.copies.entry((account.to_owned(), token)).or_default()
+    }
+}

@@ -1,0 +1,263 @@
+//! What a run is like: all of it drawn from the seed, what is switched off included.
+
+use std::time::Duration;
+
+use rmail_proto::Entropy;
+use serde_json::{Value, json};
+
+use super::{
+    chaos::Chaos,
+    hostile::{Hostile, TRICKS},
+    imap_worker::ImapWorker,
+    sender::{Door, Sender},
+};
+use crate::{AccountSetup, Conditions, Link, Setup};
+
+/// Most servers on one `mail_root`.
+const SERVERS_MAX: u64 = 3;
+
+/// Most clients of each kind.
+const SENDERS_MAX: u64 = 4;
+const WORKERS_MAX: u64 = 4;
+const HOSTILE_MAX: u64 = 4;
+
+/// Everything about a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) setup: Setup,
+    pub(super) conditions: Conditions,
+    pub(super) chaos: Chaos,
+    /// How long faults go on.
+    pub(super) fault_time: Duration,
+    pub(super) senders: Vec<Sender>,
+    pub(super) workers: Vec<ImapWorker>,
+    pub(super) hostile: Vec<Hostile>,
+    /// New passwords, with the seconds before each.
+    pub(super) password_changes: Vec<u64>,
+    /// Ends the run's power after so many disk operations, once.
+    pub(super) crash_after: Option<u64>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let entropy = &mut Entropy::new(seed ^ 0x706c_616e);
+        let servers = 1 + entropy.next_below(SERVERS_MAX) as usize;
+        let accounts = accounts();
+        let mut chaos = draw_chaos(entropy, servers);
+        chaos.busy_databases = draw_busy_databases(seed);
+        let senders = (0..1 + entropy.next_below(SENDERS_MAX))
+            .map(|_| draw_sender(entropy, servers, &accounts))
+            .collect();
+        // Most work in one account, so that they meet.
+        let workers = (0..entropy.next_below(WORKERS_MAX + 1))
+            .map(|number| draw_worker(entropy, number as usize, servers, &accounts, &chaos))
+            .collect();
+        let hostile = match is_on(entropy) {
+            true => (0..1 + entropy.next_below(HOSTILE_MAX))
+                .map(|_| Hostile {
+                    trick: TRICKS[entropy.next_below(TRICKS.len() as u64) as usize],
+                    victim: accounts[entropy.next_below(2) as usize].clone(),
+                    servers,
+                    rounds: 1 + entropy.next_below(4) as u32,
+                })
+                .collect(),
+            false => Vec::new(),
+        };
+        let password_changes = (0..entropy.next_below(3))
+            .map(|_| 1 + entropy.next_below(200))
+            .collect();
+        Self {
+            setup: Setup {
+                config: draw_config(entropy),
+                accounts,
+                servers,
+            },
+            conditions: draw_conditions(entropy),
+            chaos,
+            fault_time: Duration::from_secs(60 + entropy.next_below(1200)),
+            senders,
+            workers,
+            hostile,
+            password_changes,
+            crash_after: None,
+        }
+    }
+
+    /// A short run without faults, in which everything is done once that is ever written: its
+    /// disk operations are the crash points.
+    pub fn script(seed: u64) -> Self {
+        let accounts = accounts();
+        let entropy = &mut Entropy::new(seed ^ 0x7363_7269);
+        let chaos = Chaos {
+            servers: 1,
+            pause_seconds_max: 1,
+            ..Chaos::default()
+        };
+        let mut sender = draw_sender(entropy, 1, &accounts);
+        sender.door = Door::Relay;
+        sender.messages = 3;
+        sender.piece_bytes_max = None;
+        sender.pause_seconds_max = 0;
+        let mut worker = draw_worker(entropy, 0, 1, &accounts, &chaos);
+        worker.steps = 24;
+        worker.pause_seconds_max = 1;
+        Self {
+            setup: Setup {
+                config: json!({}),
+                accounts,
+                servers: 1,
+            },
+            conditions: Conditions::default(),
+            chaos,
+            fault_time: Duration::from_secs(30),
+            senders: vec![sender],
+            workers: vec![worker],
+            hostile: Vec::new(),
+            password_changes: vec![5],
+            crash_after: None,
+        }
+    }
+
+    /// The same run, in which the power goes right after so many disk operations.
+    #[must_use]
+    pub fn with_crash_after(mut self, operations: u64) -> Self {
+        self.crash_after = Some(operations);
+        self
+    }
+
+    /// For people.
+    pub fn describe(&self) -> String {
+        format!("{self:#?}")
+    }
+}
+
+fn accounts() -> Vec<AccountSetup> {
+    let mut admin = AccountSetup::new("root@example.com", "wheel of fortune");
+    admin.is_admin = true;
+    vec![
+        AccountSetup::new("alice@example.com", "wonderland"),
+        AccountSetup::new("bob@example.com", "builder's mate"),
+        admin,
+    ]
+}
+
+fn is_on(entropy: &mut Entropy) -> bool {
+    entropy.next_below(2) == 0
+}
+
+fn draw_chaos(entropy: &mut Entropy, servers: usize) -> Chaos {
+    Chaos {
+        loses_streams: is_on(entropy),
+        stalls_streams: is_on(entropy),
+        kills: is_on(entropy),
+        stops: is_on(entropy),
+        loses_power: is_on(entropy),
+        disk_fails: entropy.next_below(3) == 0,
+        disk_runs_full: entropy.next_below(3) == 0,
+        busy_databases: 0.0,
+        servers,
+        pause_seconds_max: 5 + entropy.next_below(120),
+    }
+}
+
+/// By itself, so that it can be switched off without another seed's plan in its place.
+fn draw_busy_databases(seed: u64) -> f64 {
+    let entropy = &mut Entropy::new(seed ^ 0x6275_7379);
+    match is_on(entropy) {
+        true => entropy.next_below(300) as f64 / 1000.0,
+        false => 0.0,
+    }
+}
+
+fn draw_sender(entropy: &mut Entropy, servers: usize, accounts: &[AccountSetup]) -> Sender {
+    let door = match entropy.next_below(4) {
+        0 => Door::Submission(accounts[0].clone()),
+        1 => Door::Smtps(accounts[1].clone()),
+        _ => Door::Relay,
+    };
+    let mut recipients: Vec<String> = accounts
+        .iter()
+        .map(|account| account.address.clone())
+        .collect();
+    if let (Door::Relay, true) = (&door, is_on(entropy)) {
+        recipients.push("nobody@example.com".to_owned());
+        recipients.push("dave@example.net".to_owned());
+    }
+    Sender {
+        door,
+        messages: 1 + entropy.next_below(8) as u32,
+        recipients,
+        servers,
+        is_pipelining: is_on(entropy),
+        chunk_bytes_max: match entropy.next_below(3) {
+            0 => Some(1 + entropy.next_below(200_000)),
+            _ => None,
+        },
+        piece_bytes_max: match entropy.next_below(4) {
+            0 => Some(4_000 + entropy.next_below(60_000) as usize),
+            _ => None,
+        },
+        pause_seconds_max: entropy.next_below(120),
+    }
+}
+
+fn draw_worker(
+    entropy: &mut Entropy,
+    number: usize,
+    servers: usize,
+    accounts: &[AccountSetup],
+    chaos: &Chaos,
+) -> ImapWorker {
+    let account = match entropy.next_below(4) {
+        0 => &accounts[1],
+        _ => &accounts[0],
+    };
+    ImapWorker {
+        number,
+        account: account.clone(),
+        servers,
+        steps: 4 + entropy.next_below(40) as u32,
+        pause_seconds_max: entropy.next_below(60),
+        is_synchronizing: is_on(entropy),
+        disk_is_sound: chaos.disk_is_sound(),
+    }
+}
+
+fn draw_conditions(entropy: &mut Entropy) -> Conditions {
+    let latency_min = entropy.next_below(50);
+    let piece_bytes_max = match entropy.next_below(4) {
+        0 => 1 + entropy.next_below(64),
+        1 => 1 + entropy.next_below(1500),
+        _ => 16 * 1024,
+    };
+    let per_mille = |entropy: &mut Entropy| match is_on(entropy) {
+        true => entropy.next_below(300) as u32,
+        false => 0,
+    };
+    Conditions {
+        link: Link {
+            latency_min: Duration::from_millis(latency_min),
+            latency_max: Duration::from_millis(latency_min + entropy.next_below(300)),
+            // Many pieces of much are much work.
+            piece_bytes_max: piece_bytes_max as usize,
+            window_bytes: 1024 << entropy.next_below(8),
+        },
+        job_wait_max: Duration::from_micros(1 << entropy.next_below(20)),
+        datagram_latency_max: Duration::from_millis(1 + entropy.next_below(100)),
+        datagrams_lost_per_mille: per_mille(entropy),
+        datagrams_doubled_per_mille: per_mille(entropy),
+    }
+}
+
+fn draw_config(entropy: &mut Entropy) -> Value {
+    json!({
+        "smtp": {
+            "max_connections": 2 + entropy.next_below(20),
+            "max_recipients": 1 + entropy.next_below(20),
+            "max_messages_per_connection": 1 + entropy.next_below(10),
+        },
+        "imap": { "max_connections": 2 + entropy.next_below(20) },
+        "delivery": { "workers": 1 + entropy.next_below(4) },
+    })
+}

@@ -1,0 +1,181 @@
+//! A client's end of a stream.
+
+use std::time::Duration;
+
+use rmail_server::node::ListenerKind;
+
+use super::scene::{HOST, Scene};
+use crate::{ClientTls, ServerIndex, StreamId, pipe::Read};
+
+/// How long a client waits for an answer: longer than any server lets it wait.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// Longest line that a client reads.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Why there is nothing more to be had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Lost {
+    /// The server has ended the stream.
+    Ended,
+    /// The connection is lost.
+    Connection,
+    /// Nothing came for too long.
+    Silence,
+    /// Nobody listens.
+    Refused,
+}
+
+/// See the module's documentation.
+pub(super) struct Socket {
+    scene: Scene,
+    stream: StreamId,
+    tls: Option<Box<ClientTls>>,
+    received: Vec<u8>,
+}
+
+impl Socket {
+    /// Connects, with the handshake where TLS comes first.
+    pub(super) async fn connect(
+        scene: &Scene,
+        server: ServerIndex,
+        listener: ListenerKind,
+    ) -> Result<Self, Lost> {
+        let stream = scene.world().connect_to(HOST, server, listener);
+        let mut socket = Self {
+            scene: scene.clone(),
+            stream: stream.ok_or(Lost::Refused)?,
+            tls: None,
+            received: Vec::new(),
+        };
+        match listener {
+            ListenerKind::Smtps | ListenerKind::Imaps => socket.start_tls().await?,
+            ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Imap => {}
+        }
+        Ok(socket)
+    }
+
+    /// The handshake. What was received in cleartext before it is forgotten.
+    pub(super) async fn start_tls(&mut self) -> Result<(), Lost> {
+        self.received.clear();
+        self.tls = Some(Box::default());
+        self.transmit();
+        while self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+            self.more(PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends all of it, when there is room.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            Some(tls) => {
+                tls.write(bytes);
+                self.transmit();
+            }
+            None => self.scene.world().client_sends(self.stream, bytes),
+        }
+    }
+
+    /// Sends a line; CRLF is added.
+    pub(super) fn send_line(&mut self, line: &str) {
+        self.note(format_args!("C: {line}"));
+        self.send(format!("{line}\r\n").as_bytes());
+    }
+
+    /// Waits until all that was sent is on its way.
+    pub(super) async fn sent(&self) {
+        let stream = self.stream;
+        let is_sent = |scene: &Scene| scene.world().has_sent_all(stream).then_some(());
+        self.scene.wait_for(is_sent).await;
+    }
+
+    /// The next line, without its CRLF.
+    pub(super) async fn line(&mut self, patience: Duration) -> Result<String, Lost> {
+        let mut searched = 0;
+        loop {
+            let found = self.received[searched..]
+                .windows(2)
+                .position(|pair| pair == b"\r\n");
+            if let Some(index) = found {
+                let end = searched + index;
+                let line = String::from_utf8_lossy(&self.received[..end]).into_owned();
+                self.received.drain(..end + 2);
+                self.note(format_args!("S: {line}"));
+                return Ok(line);
+            }
+            searched = self.received.len().saturating_sub(1);
+            assert!(searched < LINE_BYTES_MAX, "a line without an end");
+            self.more(patience).await?;
+        }
+    }
+
+    /// So many bytes.
+    pub(super) async fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Lost> {
+        while self.received.len() < count {
+            self.more(PATIENCE).await?;
+        }
+        self.note(format_args!("S: ({count} bytes)"));
+        Ok(self.received.drain(..count).collect())
+    }
+
+    /// Waits until something comes.
+    pub(super) async fn more(&mut self, patience: Duration) -> Result<(), Lost> {
+        let until = self.scene.at() + patience;
+        self.scene.world().wake_at(until);
+        let stream = self.stream;
+        let look = |scene: &Scene| {
+            let read = scene.world().client_reads(stream);
+            match read {
+                Read::Bytes(bytes) => Some(Ok(bytes)),
+                Read::End => Some(Err(Lost::Ended)),
+                Read::Lost => Some(Err(Lost::Connection)),
+                Read::Nothing if scene.at() >= until => Some(Err(Lost::Silence)),
+                Read::Nothing => None,
+            }
+        };
+        let bytes = self.scene.wait_for(look).await?;
+        match &mut self.tls {
+            Some(tls) => {
+                let plaintext = tls.try_read(&bytes);
+                self.received
+                    .extend(plaintext.map_err(|_| Lost::Connection)?);
+                self.transmit();
+            }
+            None => self.received.extend(bytes),
+        }
+        Ok(())
+    }
+
+    /// Reads on until the server ends the stream, and forgets it all.
+    pub(super) async fn drain(&mut self, patience: Duration) -> Lost {
+        loop {
+            match self.more(patience).await {
+                Ok(()) => self.received.clear(),
+                Err(lost) => return lost,
+            }
+        }
+    }
+
+    fn transmit(&mut self) {
+        let bytes = self.tls.as_mut().map(|tls| tls.transmit());
+        let bytes = bytes.unwrap_or_default();
+        if !bytes.is_empty() {
+            self.scene.world().client_sends(self.stream, &bytes);
+        }
+    }
+
+    fn note(&self, text: std::fmt::Arguments<'_>) {
+        let mut world = self.scene.world();
+        let at = world.now().at;
+        world.trace().line(at, self.stream, text);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.scene.world().client_leaves(self.stream);
+        }
+    }
+}
