@@ -6,10 +6,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::Result;
@@ -22,6 +22,8 @@ pub(crate) const PASSWORD: &str = "secret";
 /// A running daemon; ended when it is dropped.
 pub(crate) struct Daemon {
     process: Child,
+    /// When its process was started.
+    pub(crate) started_at: Instant,
     /// Removed with all mail in the end.
     _folder: TempDir,
     pub(crate) smtp_port: u16,
@@ -31,6 +33,15 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(binary: &Path) -> Result<Self> {
+        Self::start_prepared(binary, &json!({}), |_| Ok(()))
+    }
+
+    /// With this `relay` section, on a folder for mail that was prepared.
+    pub(crate) fn start_prepared(
+        binary: &Path,
+        relay: &Value,
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let binary = binary.canonicalize().map_err(|error| {
             format!(
                 "{}: {error}; build it with `cargo build --release --workspace`",
@@ -50,12 +61,16 @@ impl Daemon {
                 "host": "127.0.0.1", "port": ports[3], "imaps_port": ports[4],
                 "max_connections": 10_000,
             },
+            "relay": relay,
         });
         fs::write(folder.path().join("config.json"), config.to_string())?;
         add_user(&binary, folder.path())?;
+        prepare(&folder.path().join("mailstore"))?;
+        let started_at = Instant::now();
         let process = Command::new(&binary).current_dir(folder.path()).spawn()?;
         let daemon = Self {
             process,
+            started_at,
             _folder: folder,
             smtp_port: ports[0],
             imap_port: ports[3],

@@ -1,8 +1,9 @@
-//! Measures on loopback what a message and a connection cost a daemon in memory, and prints it.
+//! Measures on loopback what a message, a connection and a long queue cost a daemon, and prints it.
 
 mod client;
 mod daemon;
 mod no_verification;
+mod queue;
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -27,11 +28,17 @@ struct Arguments {
     /// Idle connections
     #[arg(long, default_value_t = 1000)]
     connections: usize,
+    /// Measure a queue of so many messages for another server, and nothing else
+    #[arg(long)]
+    queue: Option<u32>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     println!("daemon: {}", arguments.daemon.display());
+    if let Some(messages) = arguments.queue {
+        return queue::measure(&arguments.daemon, messages);
+    }
     large_message(&Daemon::start(&arguments.daemon)?)?;
     idle(&Daemon::start(&arguments.daemon)?, arguments.connections)?;
     Ok(())

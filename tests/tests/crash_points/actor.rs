@@ -296,7 +296,7 @@ impl Actor {
     pub(crate) fn accept(&mut self, number: u32, is_large: bool) -> Done {
         self.offered.insert(number);
         let bytes = text(number, is_large);
-        let recipient = |local_part| NewRecipient {
+        let path = |local_part| NewRecipient {
             recipient: Recipient::new(ForwardPath::Address(address(local_part))),
             destination: Destination::Local,
         };
@@ -307,7 +307,7 @@ impl Actor {
                 notice: MailNotice::default(),
                 smtputf8: false,
                 eight_bit_mime: false,
-                recipients: vec![recipient("ann"), recipient("bob")],
+                recipients: vec![path("ann"), path("bob")],
                 summary: summary(number, &bytes),
                 content,
                 is_claimed: false,

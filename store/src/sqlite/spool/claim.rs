@@ -152,7 +152,7 @@ impl Batch<'_> {
 }
 
 /// The processes that have claims.
-fn claimers(connection: &Connection) -> Result<Vec<String>> {
+pub(super) fn claimers(connection: &Connection) -> Result<Vec<String>> {
     let mut statement =
         connection.prepare_cached("SELECT min(claimed_by) FROM lots WHERE claimed_by > ?1")?;
     let mut names: Vec<String> = Vec::new();
