@@ -175,7 +175,7 @@ fn connection_is_kept_while_the_next_message_is_waited_for() {
     peer.play("S: 421 4.4.2 idle for too long");
     assert_eq!(peer.closed, Some(Close::Flush));
     assert!(peer.held.is_empty(), "the call is cancelled");
-    assert_eq!(peer.world.trouble().to_string().contains("421 4.4.2"), true);
+    assert!(peer.world.trouble().to_string().contains("421 4.4.2"));
 }
 
 #[test]
