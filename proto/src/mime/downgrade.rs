@@ -6,12 +6,14 @@
 //!
 //! | part | has 8-bit bytes, or says `binary` | else |
 //! |---|---|---|
-//! | leaf, `7bit`, `8bit` or nothing said | encoded: text mostly in ASCII as quoted-printable, else base64 | says `7bit` where it said `8bit` |
+//! | leaf, `7bit`, `8bit` or nothing said | quoted-printable or base64 | says `7bit` for `8bit` |
 //! | leaf, `binary` | base64 | base64 |
 //! | leaf in another encoding | not convertible | unchanged |
 //! | multipart, message | not convertible but by its parts; says `7bit` | says `7bit` |
 //! | in `multipart/signed` or `multipart/encrypted` | not convertible | unchanged |
 //! | header, preamble, epilogue | not convertible | unchanged |
+//!
+//! Text that is ASCII for the most part becomes quoted-printable, everything else base64.
 //!
 //! A message that is no MIME becomes one, of the charset `unknown-8bit` (RFC 1428 §3). What a
 //! signature in a header field (DKIM) covers is changed by the conversion as by any other.

@@ -239,7 +239,7 @@ impl Client {
             // answer. A 421 is the peer's farewell.
             (_, State::Handshake | State::Sending(_) | State::Computing { .. }) => Close::Abort,
             (Trouble::Lost | Trouble::Malformed | Trouble::OutOfTurn(_), _) => Close::Abort,
-            (Trouble::Timeout(_), _) => Close::Abort,
+            (Trouble::Timeout(_) | Trouble::ServerNotAuthentic, _) => Close::Abort,
             (Trouble::Refused(reply), _) if reply.is_final() => Close::Flush,
             (_, _) => {
                 self.send_line(now, "QUIT");

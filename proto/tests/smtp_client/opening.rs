@@ -238,7 +238,8 @@ fn server_that_proves_nothing_gets_no_mail() {
         );
     }
     let mut peer = hello(with_login(Security::Cleartext, false), offers);
-    peer.play(&format!("{SCRAM}\nS: 235 welcome\nC: QUIT"));
+    peer.play(&format!("{SCRAM}\nS: 235 welcome"));
+    assert_eq!(peer.closed, Some(Close::Abort));
     assert_eq!(*peer.world.trouble(), Trouble::ServerNotAuthentic);
 }
 
