@@ -391,9 +391,11 @@ impl Desk<'_> {
         if self.session.selected.as_ref().is_some_and(is_open) {
             self.session.selected = None;
         }
-        let is_certain = before
-            .iter()
-            .all(|known| *known != Some(Existence::Unknown));
+        // As with messages: a refusal says nothing where a disk fails.
+        let is_certain = !self.scene.ledger().disk_fails
+            && before
+                .iter()
+                .all(|known| *known != Some(Existence::Unknown));
         for ((name, end), before) in ends.iter().zip(before) {
             let key = (account.clone(), (*name).to_owned());
             let existence = match completion.is_ok {

@@ -15,6 +15,9 @@ use crate::{AccountChange, AccountSetup, Counts, ServerIndex, World};
 /// How long healing and everything that was begun may take, in virtual time.
 const LIVENESS: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// How long a stop may take: the grace of sessions, and what they began.
+const STOP_MAX: Duration = Duration::from_secs(120);
+
 /// How often the spool is looked at, until it is empty.
 const SPOOL_LOOK: Duration = Duration::from_secs(10);
 
@@ -103,12 +106,16 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         let name = format!("audit of {}", account.address);
         cast.add(name, audit_when_up(scene.clone(), server, account));
     }
-    cast.add(
-        "stop".to_owned(),
-        stop_at_last(scene.clone(), plan.setup.servers),
-    );
-    let is_done = cast.play(scene.at() + LIVENESS);
+    let deadline = scene.at() + LIVENESS;
+    let is_done = cast.play(deadline);
     assert!(is_done, "the audit does not end:\n{}", cast.describe());
+
+    let mut cast = Cast::new(scene.clone());
+    let stop = stop_at_last(scene.clone(), plan.setup.servers);
+    cast.add("stop".to_owned(), stop);
+    let deadline = scene.at() + STOP_MAX;
+    let is_done = cast.play(deadline);
+    assert!(is_done, "the servers do not stop:\n{}", cast.describe());
     check_errors(&scene, plan);
 
     let ledger = scene.ledger();
@@ -197,9 +204,8 @@ async fn audit_when_up(scene: Scene, server: ServerIndex, account: AccountSetup)
     audit(scene, server, account).await;
 }
 
-/// Ten virtual minutes later the servers stop when they are asked to.
+/// Servers stop when they are asked to.
 async fn stop_at_last(scene: Scene, servers: usize) {
-    scene.sleep(Duration::from_secs(600)).await;
     scene.status("waits for the servers to stop");
     for number in 0..servers {
         scene.world().stop_server(HOST, ServerIndex(number));
