@@ -80,7 +80,8 @@ mod tests {
     proptest! {
         #[test]
         fn splitting_changes_no_count(fields in 0_u32..5, at in 0_usize..60) {
-            let text = format!("{}Subject: x\r\n\r\nReceived: y\r\n", "Received: z\r\n".repeat(fields as usize));
+            let traces = "Received: z\r\n".repeat(fields as usize);
+            let text = format!("{traces}Subject: x\r\n\r\nReceived: y\r\n");
             let (head, tail) = text.as_bytes().split_at(at.min(text.len()));
             let mut counter = ReceivedCounter::new();
             counter.handle_content(head);
