@@ -210,7 +210,7 @@ pub const SMTP_REPLY_LINE_BYTES: usize = 4 * 1024;
 pub const SMTP_REPLY_LINES_MAX: usize = 256;
 
 /// Text of one reply that the SMTP client keeps, in bytes; later lines are read and dropped.
-pub const SMTP_REPLY_KEPT_BYTES: usize = 8 * 1024;
+pub const SMTP_REPLY_KEPT_BYTES: usize = 4 * 1024;
 
 /// Recipients of one mail transaction of the SMTP client, if the peer asks for no fewer (every
 /// server takes 100: RFC 5321 §4.5.3.1.8).

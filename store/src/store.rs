@@ -439,12 +439,6 @@ pub trait Store: Send + Sync {
         now: UnixTime,
         batch: Vec<SpoolWrite>,
     ) -> Result<Vec<Result<SpoolWritten>>>;
-    /// When the next lot that nobody has claimed is due; one that is held is not.
-    ///
-    /// # Errors
-    ///
-    /// `Failed`.
-    fn spool_due(&self) -> Result<Option<UnixTime>>;
     /// A piece of a spooled message; shorter than `length` at its end only, `None` when the entry
     /// is gone.
     ///

@@ -6,7 +6,7 @@ use rmail_proto::{Instant, Now, Secret, UnixTime};
 use rmail_server::{
     config::Config,
     node::{Node, NodeAction, NodeSetup},
-    tls::ServerTls,
+    tls::{ClientTls, ServerTls},
 };
 use rustls::{
     ServerConfig,
@@ -46,6 +46,8 @@ fn setup() -> NodeSetup {
             warnings: Vec::new(),
             renewed: None,
         }),
+        client_tls: ClientTls::without_roots(),
+        resolv_conf: String::new(),
         seed: 1,
         cache_key: Secret::new([1; 32]),
         hashes_running_max: 2,

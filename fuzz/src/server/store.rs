@@ -9,8 +9,9 @@ use rmail_proto::{
     mime::Summary,
 };
 use rmail_store::{
-    Account, AccountWrite, DirectoryWrite, MailboxRef, MailboxState, PeerNews, SpoolWrite,
-    SpoolWritten, StageId, Store, StoreError, Written,
+    Account, AccountWrite, DirectoryWrite, MailboxRef, MailboxState, PeerNews, QueueFilter,
+    QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError,
+    Written,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -144,7 +145,15 @@ impl Store for OneMessage {
         unreachable!("a search asks for messages alone")
     }
 
-    fn spool_due(&self) -> Result<Option<UnixTime>> {
+    fn read_spooled(&self, _: SpoolId, _: u64, _: usize) -> Result<Option<Bytes>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn queue(&self, _: &QueueFilter, _: Option<SpoolId>, _: usize) -> Result<Vec<QueuedSummary>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn queued(&self, _name: &str) -> Result<Option<QueuedMessage>> {
         unreachable!("a search asks for messages alone")
     }
 

@@ -5,6 +5,7 @@ mod content;
 mod exchange;
 mod machine;
 
+use dsn::{MailNotice, Notify, RcptNotice, Return};
 use rmail_proto::smtp::Refusal;
 
 pub(crate) use commands::{address, command};
@@ -18,9 +19,17 @@ mod auth;
 mod command;
 #[path = "../../../proto/src/smtp/dot.rs"]
 mod dot;
+#[path = "../../../proto/src/smtp/dsn.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "its other users are in its own crate"
+)]
+mod dsn;
 #[path = "../../../proto/src/smtp/from.rs"]
 mod from;
 #[path = "../../../proto/src/smtp/header.rs"]
 mod header;
 #[path = "../../../proto/src/smtp/trace.rs"]
+#[expect(unreachable_pub, reason = "it is public in its own crate")]
 mod trace;

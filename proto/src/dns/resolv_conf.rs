@@ -295,7 +295,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_servers_to_ask(text in "((nameserver|search|options)?\\PC{0,30}\n){0,8}") {
+        fn any_text_gives_servers_to_ask(
+            text in "((nameserver|search|options)?\\PC{0,30}\n){0,8}",
+        ) {
             let (conf, _) = ResolvConf::parse(&text);
             prop_assert!((1..=limits::DNS_SERVERS_MAX).contains(&conf.servers.len()));
         }

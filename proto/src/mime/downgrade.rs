@@ -6,12 +6,14 @@
 //!
 //! | part | has 8-bit bytes, or says `binary` | else |
 //! |---|---|---|
-//! | leaf, `7bit`, `8bit` or nothing said | encoded: text mostly in ASCII as quoted-printable, else base64 | says `7bit` where it said `8bit` |
+//! | leaf, `7bit`, `8bit` or nothing said | quoted-printable or base64 | says `7bit` for `8bit` |
 //! | leaf, `binary` | base64 | base64 |
 //! | leaf in another encoding | not convertible | unchanged |
 //! | multipart, message | not convertible but by its parts; says `7bit` | says `7bit` |
 //! | in `multipart/signed` or `multipart/encrypted` | not convertible | unchanged |
 //! | header, preamble, epilogue | not convertible | unchanged |
+//!
+//! Text that is ASCII for the most part becomes quoted-printable, everything else base64.
 //!
 //! A message that is no MIME becomes one, of the charset `unknown-8bit` (RFC 1428 §3). What a
 //! signature in a header field (DKIM) covers is changed by the conversion as by any other.
@@ -167,6 +169,8 @@ struct Node {
 struct Tally {
     bytes: u64,
     eight_bit: u64,
+    /// By how much quoted-printable makes it longer at most, soft line breaks not counted.
+    quoting_bytes: u64,
 }
 
 /// Reads a message to find out how it is converted.
@@ -226,8 +230,7 @@ impl Survey {
             let (piece, rest) = input.split_at(input.len().min(left));
             self.position += piece.len() as u64;
             input = rest;
-            self.tally.bytes += piece.len() as u64;
-            self.tally.eight_bit += piece.iter().filter(|byte| !byte.is_ascii()).count() as u64;
+            self.tally.add(piece);
             if let Stretch::Header(_) = stretch {
                 // One byte more than is looked at shows that it is too long.
                 let room = limits::MIME_HEADER_BYTES + 1 - self.header.len();
@@ -389,12 +392,26 @@ impl Node {
 }
 
 impl Tally {
+    fn add(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        for &byte in piece {
+            self.eight_bit += u64::from(!byte.is_ascii());
+            self.quoting_bytes += match byte {
+                // A bare one is quoted, and so is white space before it.
+                b'\r' => 4,
+                b'\t' | b' '..=b'<' | b'>'..=b'~' => 0,
+                _ => 2,
+            };
+        }
+    }
+
     /// By how much it grows at most.
     fn growth_bytes(self, encoding: Encoding) -> u64 {
         match encoding {
             Encoding::SevenBit => 0,
-            // Others than 8-bit bytes are quoted too, and lines are broken.
-            Encoding::QuotedPrintable => self.eight_bit * 2 + self.bytes / 8 + 8,
+            Encoding::QuotedPrintable => {
+                self.quoting_bytes + (self.bytes + self.quoting_bytes) / 16 + 8
+            }
             Encoding::Base64 => self.bytes / 3 + self.bytes / 24 + 8,
         }
     }

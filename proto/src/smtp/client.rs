@@ -229,23 +229,16 @@ impl Client {
 
     /// Ends the session before its time, and tells the fates of all that was under way.
     fn break_off(&mut self, now: Now, trouble: Trouble) {
-        let state = core::mem::replace(&mut self.state, State::Closed(Close::Abort));
-        let close = match (&trouble, &state) {
-            (_, State::Closed(_)) => {
-                self.state = state;
-                return;
-            }
-            // Between commands, the polite way (RFC 5321 §4.1.1.10), without waiting for the
-            // answer. A 421 is the peer's farewell.
-            (_, State::Handshake | State::Sending(_) | State::Computing { .. }) => Close::Abort,
-            (Trouble::Lost | Trouble::Malformed | Trouble::OutOfTurn(_), _) => Close::Abort,
-            (Trouble::Timeout(_), _) => Close::Abort,
-            (Trouble::Refused(reply), _) if reply.is_final() => Close::Flush,
-            (_, _) => {
-                self.send_line(now, "QUIT");
-                Close::Flush
-            }
+        if let State::Closed(_) = self.state {
+            return;
+        }
+        let close = if self.may_say_farewell(&trouble) {
+            self.send_line(now, "QUIT");
+            Close::Flush
+        } else {
+            Close::Abort
         };
+        let state = core::mem::replace(&mut self.state, State::Closed(close));
         match state {
             State::Computing { call, .. } | State::Asking(call) => {
                 self.actions.push_back(Action::Cancel(call));
@@ -277,6 +270,35 @@ impl Client {
         self.close(now, End::Broken(trouble), close);
     }
 
+    /// Whether QUIT is said at a session's early end, without waiting for the answer (RFC 5321
+    /// §4.1.1.10): between commands, to a peer that is there, in step, and has not ended it by 421.
+    fn may_say_farewell(&self, trouble: &Trouble) -> bool {
+        let is_within = matches!(
+            self.state,
+            State::Handshake | State::Sending(_) | State::Computing { .. }
+        );
+        let is_pointless = match trouble {
+            Trouble::Refused(reply) => reply.is_final(),
+            Trouble::Lost
+            | Trouble::Malformed
+            | Trouble::OutOfTurn(_)
+            | Trouble::Timeout(_)
+            | Trouble::TlsFailed(_)
+            | Trouble::ServerNotAuthentic => true,
+            Trouble::Smtputf8Unsupported
+            | Trouble::NotConvertible(_)
+            | Trouble::TooLarge { .. }
+            | Trouble::ContentUnavailable
+            | Trouble::ConnectionSpent
+            | Trouble::TlsUnavailable
+            | Trouble::StartTlsRefused(_)
+            | Trouble::AuthUnavailable
+            | Trouble::AuthRefused(_)
+            | Trouble::ShuttingDown => false,
+        };
+        !is_within && !is_pointless
+    }
+
     fn close(&mut self, now: Now, end: End, close: Close) {
         self.replies.clear();
         self.state = State::Closed(close);
@@ -303,10 +325,13 @@ impl Client {
             State::Hello { extended } => self.handle_hello_reply(now, extended, reply),
             State::StartTls => self.handle_starttls_reply(now, reply),
             State::Exchange(exchange) => self.handle_auth_reply(now, exchange, reply),
-            State::Resetting(_) if !reply.is_positive() => {
+            State::Resetting(delivery) if reply.is_positive() => {
+                self.enter(now, State::Ready(delivery));
+            }
+            State::Resetting(delivery) => {
+                self.state = State::Resetting(delivery);
                 self.break_off(now, Trouble::Refused(reply));
             }
-            State::Resetting(delivery) => self.enter(now, State::Ready(delivery)),
             State::Sending(mut transaction) => {
                 let reading = transaction.reading();
                 let handled = transaction.handle_reply(reply);

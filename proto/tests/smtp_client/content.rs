@@ -1,8 +1,9 @@
 //! The content: dots, chunks, sizes, 8-bit text and UTF-8.
 
+use bytes::Bytes;
 use rmail_proto::{
-    Address, ReversePath, limits,
-    smtp::client::{Fate, Trouble},
+    Action, Address, Connection, Event, Now, ReversePath, limits,
+    smtp::client::{Call, Client, Fate, Message, Reply, Security, Trouble},
 };
 
 use crate::world::{HELLO, Peer, greeted, message, one_message};
@@ -160,7 +161,7 @@ fn content_that_can_not_be_converted_fails_with_its_reason() {
         assert_eq!(peer.world.fates_of(1), ["failed 5.6.3"]);
     }
     let (mut first, content) = message(1, &["a@b.c"], EIGHT_BIT.as_bytes());
-    first.parts = bytes::Bytes::new();
+    first.parts = Bytes::new();
     let mut peer = greeted(&["mx"], vec![(first, content)]);
     peer.play("C: QUIT");
     assert_eq!(peer.world.fates_of(1), ["failed 5.6.3"]);
@@ -216,39 +217,82 @@ fn utf8_headers_are_looked_for_where_the_peer_does_not_take_them() {
     }
 }
 
-#[test]
-fn peer_that_takes_nothing_costs_the_send_credit() {
-    // The helper reports what was sent at once, so that the machine is driven by hand here.
-    use rmail_proto::{
-        Action, Connection, Event, Now,
-        smtp::client::{Call, Client, Reply, Security},
-    };
-    let (first, content) = message(1, &["a@b.c"], &vec![b'x'; 1_000_000]);
-    let now = Now::default();
-    let mut client = Client::new(crate::world::config(Security::Cleartext), now);
-    let mut unsent_bytes = 0;
-    let mut rest = &b"220 a\r\n250-a\r\n250 PIPELINING\r\n250 a\r\n250 a\r\n354 a\r\n"[..];
-    while !rest.is_empty() {
-        let consumed = client.handle_input(now, rest);
-        rest = &rest[consumed..];
-        while let Some(action) = client.poll_action() {
-            match action {
-                Action::Send(bytes) => unsent_bytes += bytes.len(),
+/// The transcript helper reports what was sent at once; here nothing is taken by the peer.
+struct Stalled {
+    client: Client,
+    message: Message,
+    content: Bytes,
+    unsent_bytes: usize,
+    taken: usize,
+}
+
+impl Stalled {
+    fn new(content: &[u8]) -> Self {
+        let (message, content) = message(1, &["a@b.c"], content);
+        Self {
+            client: Client::new(crate::world::config(Security::Cleartext), Now::default()),
+            message,
+            content,
+            unsent_bytes: 0,
+            taken: 0,
+        }
+    }
+
+    fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let consumed = self.client.handle_input(Now::default(), bytes);
+            bytes = &bytes[consumed..];
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.client.poll_action() {
+            let (id, reply) = match action {
+                Action::Send(bytes) => {
+                    self.unsent_bytes += bytes.len();
+                    continue;
+                }
                 Action::Call(id, Call::NextMessage) => {
-                    let reply = Reply::Message(Box::new(first.clone()));
-                    client.handle_event(now, Event::Reply(id, reply));
+                    self.taken += 1;
+                    (id, Reply::Message(Box::new(self.message.clone())))
                 }
                 Action::Call(id, Call::Read { offset, length }) => {
                     let start = offset as usize;
-                    let piece = content.slice(start..start + length);
-                    client.handle_event(now, Event::Reply(id, Reply::Bytes(piece)));
+                    (id, Reply::Bytes(self.content.slice(start..start + length)))
                 }
+                Action::Call(id, Call::Report(_)) => (id, Reply::Noted),
                 other => panic!("{other:?}"),
-            }
+            };
+            self.client
+                .handle_event(Now::default(), Event::Reply(id, reply));
         }
     }
-    assert!(unsent_bytes > limits::SEND_CREDIT_BYTES / 2);
-    assert!(unsent_bytes <= limits::SEND_CREDIT_BYTES);
-    client.handle_event(now, Event::Sent(unsent_bytes));
-    assert!(client.poll_action().is_some(), "it goes on");
+}
+
+const UP_TO_DATA: &[u8] = b"220 a\r\n250-a\r\n250 PIPELINING\r\n250 a\r\n250 a\r\n354 a\r\n";
+
+#[test]
+fn peer_that_takes_nothing_costs_the_send_credit() {
+    let mut peer = Stalled::new(&vec![b'x'; 1_000_000]);
+    peer.receive(UP_TO_DATA);
+    assert!(peer.unsent_bytes > limits::SEND_CREDIT_BYTES / 2);
+    assert!(peer.unsent_bytes <= limits::SEND_CREDIT_BYTES);
+    let before = peer.unsent_bytes;
+    peer.client
+        .handle_event(Now::default(), Event::Sent(before));
+    peer.drain();
+    assert!(peer.unsent_bytes > before, "it goes on");
+}
+
+#[test]
+fn next_message_is_not_asked_for_while_the_last_one_has_not_gone_out() {
+    let mut peer = Stalled::new(&vec![b'x'; limits::SMTP_CLIENT_CREDIT_BYTES + 1]);
+    peer.receive(UP_TO_DATA);
+    // It can't have seen the end of what it accepts.
+    peer.receive(b"250 a\r\n");
+    assert_eq!(peer.taken, 1);
+    peer.client.handle_event(Now::default(), Event::Sent(1000));
+    peer.drain();
+    assert_eq!(peer.taken, 2);
 }

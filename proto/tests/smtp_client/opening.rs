@@ -39,18 +39,21 @@ fn nothing_is_said_before_the_greeting() {
 
 #[test]
 fn refused_session_takes_no_message() {
-    for (greeting, trouble) in [
-        ("554 no service here", "554 no service here"),
-        ("421 4.3.2 busy", "421 4.3.2 busy"),
-        ("450 later", "450 later"),
+    for (greeting, farewell, close) in [
+        ("554 no service here", "QUIT\r\n", Close::Flush),
+        ("450 later", "QUIT\r\n", Close::Flush),
+        ("421 4.3.2 busy", "", Close::Abort),
     ] {
         let waiting = vec![message(1, &["a@b.c"], HELLO)];
         let mut peer = connect(config(Security::Opportunistic), waiting);
         peer.send(format!("{greeting}\r\n").as_bytes());
-        let expected = format!("the server refused the session: {trouble}");
+        let expected = format!("the server refused the session: {greeting}");
         assert_eq!(peer.world.trouble().to_string(), expected);
         assert_eq!(peer.world.waiting.len(), 1);
-        assert_eq!(peer.closed, Some(Close::Flush));
+        assert_eq!(
+            (peer.take_sent().as_str(), peer.closed),
+            (farewell, Some(close))
+        );
     }
 }
 
@@ -238,7 +241,8 @@ fn server_that_proves_nothing_gets_no_mail() {
         );
     }
     let mut peer = hello(with_login(Security::Cleartext, false), offers);
-    peer.play(&format!("{SCRAM}\nS: 235 welcome\nC: QUIT"));
+    peer.play(&format!("{SCRAM}\nS: 235 welcome"));
+    assert_eq!(peer.closed, Some(Close::Abort));
     assert_eq!(*peer.world.trouble(), Trouble::ServerNotAuthentic);
 }
 

@@ -241,6 +241,17 @@ fn shutdown_does_not_wait_for_ever() {
 }
 
 #[test]
+fn refused_reset_leaves_no_recipient_without_a_fate() {
+    for (reply, fate) in [("451 no", "deferred 451"), ("500 what?", "failed 4.3.2")] {
+        let mut peer = one_message(&["LIMITS RCPTMAX=1"], &["a@b.c", "d@b.c"]);
+        peer.send(b"250 ok\r\n550 no\r\n");
+        assert!(peer.take_sent().ends_with("RSET\r\n"));
+        peer.send(format!("{reply}\r\n").as_bytes());
+        assert_eq!(peer.world.fates_of(1), ["refused 550", fate]);
+    }
+}
+
+#[test]
 fn quit_that_is_not_answered_changes_nothing() {
     for answer in ["timeout", "close", "nonsense\r\n", "500 what?\r\n"] {
         let mut peer = connect(config(Security::Cleartext), vec![]);

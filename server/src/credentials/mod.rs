@@ -23,7 +23,7 @@ use rmail_proto::Secret;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{cache::PasswordCache, scram::scram_proof};
+pub use self::{cache::PasswordCache, scram::answer_scram};
 use crate::limits;
 
 /// What an account keeps of its password.

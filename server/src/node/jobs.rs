@@ -579,7 +579,7 @@ impl Job {
             },
             Self::Scram { asker, input } => Done::ScramComputed {
                 asker,
-                reply: credentials::scram_proof(&input),
+                reply: credentials::answer_scram(&input),
             },
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }

@@ -291,10 +291,6 @@ impl Store for SqliteStore {
         Ok(results)
     }
 
-    fn spool_due(&self) -> Result<Option<UnixTime>> {
-        self.spool.due(&self.presence)
-    }
-
     fn read_spooled(&self, spool: SpoolId, offset: u64, length: usize) -> Result<Option<Bytes>> {
         self.spool.read(spool, offset, length)
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use rmail_proto::Entropy;
+use rmail_store::QueueFilter;
 
 use super::{
     audit::audit,
@@ -178,15 +179,12 @@ async fn wait_for_spool(scene: Scene) {
     let server = ServerIndex(0);
     loop {
         let store = scene.world().store(HOST, server);
-        let due = store.map(|store| store.spool_due());
-        scene.status(format!("waits for the spool: {due:?}"));
-        // Twice: claimed entries are not due, and are finished in between.
-        if let Some(Ok(None)) = due {
-            scene.sleep(SPOOL_LOOK).await;
-            let store = scene.world().store(HOST, server);
-            if let Some(Ok(None)) = store.map(|store| store.spool_due()) {
-                return;
-            }
+        let queue = store.map(|store| store.queue(&QueueFilter::default(), None, 8));
+        scene.status(format!("waits for the queue: {queue:?}"));
+        if let Some(Ok(queue)) = queue
+            && queue.is_empty()
+        {
+            return;
         }
         scene.sleep(SPOOL_LOOK).await;
     }

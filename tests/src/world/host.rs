@@ -1,6 +1,10 @@
 //! A machine of the world: a disk, and the processes on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rmail_proto::{Entropy, Now, UnixTime};
 use rmail_server::{config::Config, tls::ServerTls};
@@ -67,8 +71,21 @@ impl Host {
         process::change_account(&self.disk.mount(), now, entropy, change)
     }
 
+    /// Where other machines reach it.
+    pub(super) fn address(id: HostId) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, 1 + id.0 as u8).into()
+    }
+
     /// Its configuration, as a server with this `mail_root` has it.
     pub(super) fn config(&self) -> Config {
         self.setup.config(std::path::Path::new("/"))
     }
+}
+
+/// A process, if it runs on one of these hosts.
+pub(super) fn find_process(hosts: &mut [Host], id: ProcessId) -> Option<&mut Process> {
+    let mut processes = hosts
+        .iter_mut()
+        .flat_map(|host| host.servers.iter_mut().flatten());
+    processes.find(|process| process.id == id)
 }

@@ -12,13 +12,15 @@
 mod conditions;
 mod host;
 mod log;
+mod outbound;
 mod process;
 mod stream;
 mod trace;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -26,7 +28,7 @@ use std::{
 
 use rmail_proto::{Entropy, Instant, Now, UnixTime};
 use rmail_server::{
-    node::{Admission, Done, Job, ListenerKind, NodeAction},
+    node::{Admission, Done, Job, ListenerKind, NodeAction, SocketId},
     session::{Session, SessionId},
     tls::ServerTls,
 };
@@ -34,14 +36,14 @@ use rmail_store::{Store, StoreError};
 
 pub use self::{conditions::Conditions, host::HostId, trace::Trace};
 use self::{
-    host::{Host, START_AGAIN},
+    host::{Host, START_AGAIN, find_process},
     log::Log,
     process::{Process, ProcessId},
     stream::{Stream, Surroundings},
     trace::Kind,
 };
 use crate::{
-    AccountChange, Disk, ServerIndex, Setup, StreamId,
+    AccountChange, Disk, DnsWorld, ServerIndex, Setup, StreamId,
     pipe::{Read, duration_between},
 };
 
@@ -61,6 +63,10 @@ pub struct World {
     entropy: Entropy,
     conditions: Conditions,
     hosts: Vec<Host>,
+    /// What all name servers know.
+    dns: DnsWorld,
+    /// UDP sockets that are open.
+    sockets: BTreeSet<(ProcessId, SocketId)>,
     processes_started: u64,
     streams: BTreeMap<StreamId, Stream>,
     streams_opened: u64,
@@ -103,6 +109,15 @@ enum Happening {
         to: PathBuf,
         bytes: Vec<u8>,
     },
+    /// A connection to another machine is there, or not.
+    Dialled(ProcessId, SessionId, SocketAddr),
+    /// A datagram arrives at a UDP socket.
+    Udp {
+        process: ProcessId,
+        socket: SocketId,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// A server is started that is down.
     Start(HostId, ServerIndex),
     /// Somebody looks around.
@@ -120,6 +135,8 @@ impl World {
             entropy: Entropy::new(seed),
             conditions: Conditions::default(),
             hosts: Vec::new(),
+            dns: DnsWorld::new(seed, ""),
+            sockets: BTreeSet::new(),
             processes_started: 0,
             streams: BTreeMap::new(),
             streams_opened: 0,
@@ -212,11 +229,12 @@ impl World {
 
     /// What everything waits for, for people.
     pub fn describe(&self) -> String {
-        let sessions = self.streams.iter().filter_map(|(id, stream)| {
-            let session = stream.session()?;
-            Some(format!("{id}: {}", session.describe()))
-        });
-        let mut lines: Vec<String> = sessions.collect();
+        let mut lines = Vec::new();
+        for (id, stream) in &self.streams {
+            for session in stream.sessions() {
+                lines.push(format!("{id}: {}", session.describe()));
+            }
+        }
         for process in self.processes() {
             let timer = process.node.poll_timeout();
             lines.push(format!("{}: timer {timer:?}", process.id));
@@ -287,10 +305,9 @@ impl World {
         self.counts.kills += 1;
         self.note(process.id, format_args!("killed"));
         for stream in self.streams.values_mut() {
-            if stream.process == process.id {
-                stream.lose_server();
-            }
+            stream.lose_process(process.id);
         }
+        self.sockets.retain(|(owner, _)| *owner != process.id);
         process.kill();
         let at = self.now.at + restart_after;
         self.plan_at(at, Happening::Start(host, server));
@@ -474,6 +491,13 @@ impl World {
                     process.node.handle_datagram(now, &bytes);
                 }
             }
+            Happening::Dialled(process, session, to) => self.connect_session(process, session, to),
+            Happening::Udp {
+                process,
+                socket,
+                from,
+                bytes,
+            } => self.deliver_udp(process, socket, from, &bytes),
             Happening::Start(host, server) => self.start(host, server),
             Happening::Wake => {}
         }
@@ -540,17 +564,11 @@ impl World {
                     }
                 }
                 NodeAction::SendDatagram { to, bytes } => self.send_datagram(host, to, bytes),
-                NodeAction::Dial { session, .. } => {
-                    // There is nobody out there.
-                    let now = self.now;
-                    if let Some(process) = self.process(id) {
-                        let refused = Err("connection refused".to_owned());
-                        let begun = process.node.handle_dialled(now, session, refused);
-                        assert!(begun.is_none(), "there is no connection");
-                    }
+                NodeAction::Dial { session, to, .. } => self.dial(id, session, to),
+                NodeAction::SendUdp { socket, to, bytes } => self.send_udp(id, socket, to, &bytes),
+                NodeAction::CloseUdp(socket) => {
+                    self.sockets.remove(&(id, socket));
                 }
-                // Questions to nobody.
-                NodeAction::SendUdp { .. } | NodeAction::CloseUdp(_) => {}
                 NodeAction::SetLogLevel(_) => {}
                 NodeAction::StopListening => {
                     if let Some(process) = self.process(id) {
@@ -594,10 +612,7 @@ impl World {
             trace: &mut self.trace,
         };
         for stream in self.streams.values_mut() {
-            let hosts = self.hosts.iter_mut();
-            let mut processes = hosts.flat_map(|host| host.servers.iter_mut().flatten());
-            let process = processes.find(|process| process.id == stream.process);
-            has_changed |= stream.progress(&mut around, process);
+            has_changed |= stream.progress(&mut around, &mut self.hosts);
         }
         self.streams.retain(|_, stream| !stream.is_over());
         has_changed
@@ -605,7 +620,7 @@ impl World {
 
     /// No peer makes a session hold more than its share.
     fn check_sessions(&self) {
-        for session in self.streams.values().filter_map(Stream::session) {
+        for session in self.streams.values().flat_map(Stream::sessions) {
             let held = session.held_bytes();
             assert!(
                 held <= SESSION_BYTES_MAX,
@@ -620,8 +635,12 @@ impl World {
     }
 
     fn plan(&mut self, within: Duration, happening: Happening) {
+        self.plan_from(self.now.at, within, happening);
+    }
+
+    fn plan_from(&mut self, at: Instant, within: Duration, happening: Happening) {
         let wait = duration_between(&mut self.entropy, Duration::ZERO, within);
-        self.plan_at(self.now.at + wait, happening);
+        self.plan_at(at + wait, happening);
     }
 
     fn plan_at(&mut self, at: Instant, happening: Happening) {
@@ -641,7 +660,7 @@ impl World {
     }
 
     fn process(&mut self, id: ProcessId) -> Option<&mut Process> {
-        self.processes_mut().find(|process| process.id == id)
+        find_process(&mut self.hosts, id)
     }
 
     fn host_of(&self, id: ProcessId) -> Option<HostId> {
@@ -651,11 +670,7 @@ impl World {
 
     fn session(&mut self, process: ProcessId, session: SessionId) -> Option<&mut Session> {
         let mut streams = self.streams.values_mut();
-        streams.find_map(|stream| {
-            let is_its = stream.process == process;
-            let found = stream.session_mut().filter(|found| found.id() == session);
-            found.filter(|_| is_its)
-        })
+        streams.find_map(|stream| stream.session_mut(process, session))
     }
 }
 

@@ -16,7 +16,7 @@ use rmail_store::{AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store,
 use crate::{AccountChange, Mount};
 
 /// Names a process. Never reused: a server that is started again is another one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct ProcessId(pub(super) u64);
 
 impl std::fmt::Display for ProcessId {
@@ -53,7 +53,7 @@ impl Process {
             config: Arc::new(config),
             tls,
             client_tls: ClientTls::without_roots(),
-            resolv_conf: String::new(),
+            resolv_conf: format!("nameserver {}\n", super::outbound::NAME_SERVER),
             seed: entropy.next_u64(),
             cache_key: Secret::new(bytes(&mut entropy)),
             hashes_running_max: 2,

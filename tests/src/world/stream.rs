@@ -1,10 +1,12 @@
-//! A stream between a client and a session.
+//! A stream: a session at the end that accepted it, and a client, or the session that dialled, at
+//! the other.
 
 use bytes::{Buf as _, BytesMut};
 use rmail_proto::{Entropy, Instant, Now};
-use rmail_server::session::Session;
+use rmail_server::session::{Session, SessionId};
 
 use super::{
+    host::{Host, find_process},
     process::{Process, ProcessId},
     trace::Trace,
 };
@@ -17,20 +19,34 @@ use crate::{
 /// may be single bytes, a window full of them.
 const ROUNDS_MAX: u32 = 1_000_000;
 
-/// Both directions, and the session at one end; the client at the other is driven from outside.
+/// Both directions, and who is at their ends.
 pub(super) struct Stream {
     id: StreamId,
-    /// Who accepted it.
-    pub(super) process: ProcessId,
-    session: Option<Box<Session>>,
     to_server: Pipe,
     to_client: Pipe,
-    /// What the client sends, and has no room yet.
-    outbox: BytesMut,
-    server_has_ended: bool,
-    client_has_left: bool,
+    server: End,
+    client: Client,
+}
+
+/// An end with a session.
+struct End {
+    process: ProcessId,
+    session: Option<Box<Session>>,
+    has_ended: bool,
     /// The connection was lost: the session is to hear of it.
     failure_is_owed: bool,
+}
+
+/// Who opened the stream.
+enum Client {
+    /// Somebody who is driven from outside.
+    Person {
+        /// What is sent, and has no room yet.
+        outbox: BytesMut,
+        has_left: bool,
+    },
+    /// The session that dialled.
+    Session(End),
 }
 
 /// What the surroundings of a stream's progress are.
@@ -41,40 +57,67 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Stream {
+    /// To a process that listens.
     pub(super) fn new(id: StreamId, process: ProcessId, link: Link) -> Self {
         Self {
             id,
-            process,
-            session: None,
             to_server: Pipe::new(link),
             to_client: Pipe::new(link),
-            outbox: BytesMut::new(),
-            server_has_ended: false,
-            client_has_left: false,
-            failure_is_owed: false,
+            server: End::new(process),
+            client: Client::Person {
+                outbox: BytesMut::new(),
+                has_left: false,
+            },
         }
     }
 
+    /// The session that dialled is at the other end.
+    pub(super) fn dialled_by(&mut self, process: ProcessId, session: Box<Session>) {
+        let mut end = End::new(process);
+        end.session = Some(session);
+        self.client = Client::Session(end);
+    }
+
     pub(super) fn admit(&mut self, session: Box<Session>) {
-        self.session = Some(session);
+        self.server.session = Some(session);
     }
 
     pub(super) fn refuse(&mut self, now: Now, entropy: &mut Entropy, bytes: &[u8]) {
         let written = self.to_client.write(now.at, entropy, bytes);
         assert_eq!(written, bytes.len(), "a refusal fits into an empty window");
-        self.end_server(now, entropy);
+        self.server.end(now, entropy, &mut self.to_client);
     }
 
-    pub(super) fn session(&self) -> Option<&Session> {
-        self.session.as_deref()
+    /// The sessions at its ends.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        let client = match &self.client {
+            Client::Person { .. } => None,
+            Client::Session(end) => end.session.as_deref(),
+        };
+        self.server.session.as_deref().into_iter().chain(client)
     }
 
-    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
-        self.session.as_deref_mut()
+    /// The session of this process with this name, if it is here.
+    pub(super) fn session_mut(
+        &mut self,
+        process: ProcessId,
+        session: SessionId,
+    ) -> Option<&mut Session> {
+        let client = match &mut self.client {
+            Client::Person { .. } => None,
+            Client::Session(end) => Some(end),
+        };
+        let mut ends = [Some(&mut self.server), client].into_iter().flatten();
+        ends.find_map(|end| {
+            let found = end.session.as_deref_mut();
+            found.filter(|found| end.process == process && found.id() == session)
+        })
     }
 
     pub(super) fn client_sends(&mut self, bytes: &[u8]) {
-        self.outbox.extend_from_slice(bytes);
+        if let Client::Person { outbox, .. } = &mut self.client {
+            outbox.extend_from_slice(bytes);
+        }
     }
 
     pub(super) fn client_reads(&mut self, now: Now) -> Read {
@@ -82,31 +125,44 @@ impl Stream {
     }
 
     pub(super) fn client_leaves(&mut self, now: Now, entropy: &mut Entropy) {
-        if !self.client_has_left {
-            self.client_has_left = true;
-            self.flush_outbox(now, entropy);
-            self.outbox.clear();
+        self.flush_outbox(now, entropy);
+        if let Client::Person { outbox, has_left } = &mut self.client
+            && !*has_left
+        {
+            *has_left = true;
+            outbox.clear();
             self.to_server.end(now.at, entropy);
         }
     }
 
     /// Whether everything that the client sent is on its way.
     pub(super) fn has_sent_all(&self) -> bool {
-        self.outbox.is_empty()
+        match &self.client {
+            Client::Person { outbox, .. } => outbox.is_empty(),
+            Client::Session(_) => true,
+        }
     }
 
     /// The connection is lost, for both.
     pub(super) fn lose(&mut self) {
-        self.outbox.clear();
         self.to_server.lose();
         self.to_client.lose();
-        self.failure_is_owed = self.session.is_some();
+        self.server.failure_is_owed = self.server.session.is_some();
+        match &mut self.client {
+            Client::Person { outbox, .. } => outbox.clear(),
+            Client::Session(end) => end.failure_is_owed = end.session.is_some(),
+        }
     }
 
-    /// The process is gone from one moment to the next.
-    pub(super) fn lose_server(&mut self) {
-        self.session = None;
-        self.lose();
+    /// A process is gone from one moment to the next.
+    pub(super) fn lose_process(&mut self, process: ProcessId) {
+        let mut is_here = self.server.forget(process);
+        if let Client::Session(end) = &mut self.client {
+            is_here |= end.forget(process);
+        }
+        if is_here {
+            self.lose();
+        }
     }
 
     /// Nothing arrives before that time.
@@ -124,39 +180,117 @@ impl Stream {
 
     /// Whether both ends have let go of it.
     pub(super) fn is_over(&self) -> bool {
-        self.session.is_none() && self.client_has_left
+        let client_is_gone = match &self.client {
+            Client::Person { has_left, .. } => *has_left,
+            Client::Session(end) => end.session.is_none(),
+        };
+        self.server.session.is_none() && client_is_gone
     }
 
     /// When something happens to it next.
     pub(super) fn next_event(&self, now: Instant) -> Option<Instant> {
-        let session = self.session.as_deref();
-        let timer = session.and_then(Session::poll_timeout);
-        let input = session.filter(|session| session.wants_read());
-        let input = input.and_then(|_| self.to_server.next_arrival());
-        let output = match self.client_has_left {
-            true => None,
+        let server = self.server.next_event(&self.to_server);
+        let client = match &self.client {
+            Client::Person { has_left: true, .. } => None,
             // What has arrived waits for the client, who may be in no hurry.
-            false => self.to_client.next_arrival().filter(|at| *at > now),
+            Client::Person { .. } => self.to_client.next_arrival().filter(|at| *at > now),
+            Client::Session(end) => end.next_event(&self.to_client),
         };
-        timer.into_iter().chain(input).chain(output).min()
+        server.into_iter().chain(client).min()
     }
 
-    /// Drives the session as its documentation says, for as long as something can be done.
+    /// Drives the sessions as their documentation says, for as long as something can be done.
     /// Returns whether anything was.
-    pub(super) fn progress(
+    pub(super) fn progress(&mut self, around: &mut Surroundings<'_>, hosts: &mut [Host]) -> bool {
+        let mut has_changed = self.flush_outbox(around.now, around.entropy);
+        let client_has_left = match &self.client {
+            Client::Person { has_left, .. } => *has_left,
+            Client::Session(end) => end.session.is_none(),
+        };
+        let mut server_way = Way {
+            id: self.id,
+            input: &mut self.to_server,
+            output: &mut self.to_client,
+            peer_has_left: client_has_left,
+        };
+        let server_process = find_process(hosts, self.server.process);
+        has_changed |= self
+            .server
+            .progress(around, &mut server_way, server_process);
+        if let Client::Session(end) = &mut self.client {
+            let mut client_way = Way {
+                id: self.id,
+                input: &mut self.to_client,
+                output: &mut self.to_server,
+                peer_has_left: self.server.session.is_none(),
+            };
+            let client_process = find_process(hosts, end.process);
+            has_changed |= end.progress(around, &mut client_way, client_process);
+        }
+        has_changed
+    }
+
+    fn flush_outbox(&mut self, now: Now, entropy: &mut Entropy) -> bool {
+        let Client::Person { outbox, .. } = &mut self.client else {
+            return false;
+        };
+        if self.server.session.is_none() {
+            // Nobody takes it any more.
+            outbox.clear();
+        }
+        let written = self.to_server.write(now.at, entropy, outbox);
+        outbox.advance(written);
+        written > 0
+    }
+}
+
+/// The two directions as one end sees them.
+struct Way<'a> {
+    id: StreamId,
+    input: &'a mut Pipe,
+    output: &'a mut Pipe,
+    peer_has_left: bool,
+}
+
+impl End {
+    fn new(process: ProcessId) -> Self {
+        Self {
+            process,
+            session: None,
+            has_ended: false,
+            failure_is_owed: false,
+        }
+    }
+
+    /// The session goes with its process.
+    fn forget(&mut self, process: ProcessId) -> bool {
+        self.process == process && self.session.take().is_some()
+    }
+
+    fn next_event(&self, input: &Pipe) -> Option<Instant> {
+        let session = self.session.as_deref()?;
+        let arrival = match session.wants_read() {
+            true => input.next_arrival(),
+            false => None,
+        };
+        session.poll_timeout().into_iter().chain(arrival).min()
+    }
+
+    fn progress(
         &mut self,
         around: &mut Surroundings<'_>,
+        way: &mut Way<'_>,
         process: Option<&mut Process>,
     ) -> bool {
         let Some(process) = process else {
             // The process is gone, and all its streams with it.
             let had_session = self.session.take().is_some();
-            self.end_server(around.now, around.entropy);
+            self.end(around.now, around.entropy, way.output);
             return had_session;
         };
-        let mut has_changed = self.flush_outbox(around.now, around.entropy);
+        let mut has_changed = false;
         let mut rounds = 0;
-        while self.progress_once(around, process) {
+        while self.progress_once(around, way, process) {
             has_changed = true;
             rounds += 1;
             if rounds > ROUNDS_MAX {
@@ -167,7 +301,12 @@ impl Stream {
         has_changed
     }
 
-    fn progress_once(&mut self, around: &mut Surroundings<'_>, process: &mut Process) -> bool {
+    fn progress_once(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        way: &mut Way<'_>,
+        process: &mut Process,
+    ) -> bool {
         let now = around.now;
         let Some(session) = self.session.as_deref_mut() else {
             return false;
@@ -183,27 +322,27 @@ impl Stream {
         }
         let bytes = session.transmit();
         if !bytes.is_empty() {
-            let written = match self.client_has_left {
+            let written = match way.peer_has_left {
                 true => bytes.len(),
-                false => self.to_client.write(now.at, around.entropy, bytes),
+                false => way.output.write(now.at, around.entropy, bytes),
             };
             if written > 0 {
-                let text = format_args!("{written} bytes written");
-                around.trace.line(now.at, self.id, text);
+                let text = format_args!("{written} bytes written by {}", self.process);
+                around.trace.line(now.at, way.id, text);
                 session.handle_sent(now, written);
                 has_changed = true;
             }
         } else if session.wants_write_end() {
             session.handle_write_ended(now);
             has_changed = true;
-            self.server_has_ended = true;
-            self.to_client.end(now.at, around.entropy);
+            self.has_ended = true;
+            way.output.end(now.at, around.entropy);
         }
         if session.wants_read() {
-            has_changed |= match self.to_server.read(now.at) {
+            has_changed |= match way.input.read(now.at) {
                 Read::Bytes(bytes) => {
-                    let text = format_args!("{} bytes read", bytes.len());
-                    around.trace.line(now.at, self.id, text);
+                    let text = format_args!("{} bytes read by {}", bytes.len(), self.process);
+                    around.trace.line(now.at, way.id, text);
                     session.handle_received(now, &bytes);
                     true
                 }
@@ -226,29 +365,18 @@ impl Stream {
             let id = session.id();
             self.session = None;
             process.node.handle_session_over(now, id);
-            around
-                .trace
-                .line(now.at, self.id, format_args!("session over"));
-            self.end_server(now, around.entropy);
+            let text = format_args!("session over at {}", self.process);
+            around.trace.line(now.at, way.id, text);
+            self.end(now, around.entropy, way.output);
             has_changed = true;
         }
         has_changed
     }
 
-    fn flush_outbox(&mut self, now: Now, entropy: &mut Entropy) -> bool {
-        if self.session.is_none() {
-            // Nobody takes it any more.
-            self.outbox.clear();
-        }
-        let written = self.to_server.write(now.at, entropy, &self.outbox);
-        self.outbox.advance(written);
-        written > 0
-    }
-
-    fn end_server(&mut self, now: Now, entropy: &mut Entropy) {
-        if !self.server_has_ended {
-            self.server_has_ended = true;
-            self.to_client.end(now.at, entropy);
+    fn end(&mut self, now: Now, entropy: &mut Entropy, output: &mut Pipe) {
+        if !self.has_ended {
+            self.has_ended = true;
+            output.end(now.at, entropy);
         }
     }
 }

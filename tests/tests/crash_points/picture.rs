@@ -179,7 +179,7 @@ fn spool_picture(mount: &Mount) -> PartPicture {
     let mut statement = database
         .prepare(
             "SELECT id, envelope_id, in_file, bytes, size, (SELECT \
-             group_concat(position || ' ' || path || ' ' || done) FROM recipients \
+             group_concat(position || ' ' || path || ' ' || fate) FROM recipients \
              WHERE entry = id) FROM entries ORDER BY id",
         )
         .expect("it prepares");

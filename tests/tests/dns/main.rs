@@ -2,6 +2,7 @@
 //! sockets.
 
 mod asker;
+mod peers;
 mod sockets;
 mod virtual_time;
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{TcpStream, UdpSocket},
+    net::{SocketAddr, TcpStream, UdpSocket},
     time::{self, Duration},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// How long one socket is looked at before the next one is.
 const GLANCE: Duration = Duration::from_millis(2);
 
-struct Sockets {
+pub(crate) struct Sockets {
     started_at: time::Instant,
     datagrams: BTreeMap<Source, UdpSocket>,
     streams: BTreeMap<StreamId, Option<TcpStream>>,
@@ -93,15 +93,20 @@ impl Carrier for Sockets {
     }
 }
 
-fn serve() -> (DnsServer, Asker<Sockets>) {
-    let server = DnsServer::start(DnsWorld::new(7, RECORDS));
+/// Somebody who asks these servers.
+pub(crate) fn asker(servers: Vec<SocketAddr>) -> Asker<Sockets> {
     let carrier = Sockets {
         started_at: time::Instant::now(),
         datagrams: BTreeMap::new(),
         streams: BTreeMap::new(),
         dialled: Vec::new(),
     };
-    let asker = Asker::new(carrier, vec![server.address()]);
+    Asker::new(carrier, servers)
+}
+
+fn serve() -> (DnsServer, Asker<Sockets>) {
+    let server = DnsServer::start(DnsWorld::new(7, RECORDS));
+    let asker = asker(vec![server.address()]);
     (server, asker)
 }
 

@@ -12,7 +12,7 @@ use rmail_server::{
     config::Config,
     limits::WRITE_BYTES,
     node::ListenerKind,
-    session::{Call, Machine, Request, Session, SessionEvent, SessionId},
+    session::{Call, Machine, Request, Session, SessionEvent, SessionId, TlsSide},
     tls::ServerTls,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -126,7 +126,13 @@ impl Server {
         let (machine, is_implicit) = machine(listener, now);
         let tls = Some(Arc::clone(&CERTIFICATE.tls));
         let mut server = Self {
-            session: Session::new(SessionId(1), machine, tls, is_implicit, now),
+            session: Session::new(
+                SessionId(1),
+                machine,
+                tls.map(TlsSide::Server),
+                is_implicit,
+                now,
+            ),
             now,
             world: World::default(),
             holds_calls: false,

@@ -175,23 +175,6 @@ impl Spool {
         Ok(results)
     }
 
-    pub(super) fn due(&self, presence: &Presence) -> Result<Option<UnixTime>> {
-        let mut database = lock(&self.database);
-        let transaction = database.read()?;
-        let mut due = transaction
-            .prepare_cached("SELECT min(due_at) FROM destinations")?
-            .query_row([], |row| row.get::<_, Option<i64>>(0))?;
-        for claimer in claim::claimers(&transaction)? {
-            if !presence.is_alive(&claimer)? {
-                let abandoned: Option<i64> = transaction
-                    .prepare_cached("SELECT min(due_at) FROM lots WHERE claimed_by = ?1")?
-                    .query_row([claimer], |row| row.get(0))?;
-                due = [due, abandoned].into_iter().flatten().min();
-            }
-        }
-        Ok(due.map(UnixTime))
-    }
-
     /// The content of an entry.
     pub(super) fn content(&self, entry: SpoolId) -> Result<Source> {
         let mut database = lock(&self.reader);
