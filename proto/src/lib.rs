@@ -21,6 +21,7 @@ pub mod limits;
 mod secret;
 mod time;
 
+pub mod http;
 pub mod imap;
 pub mod mime;
 pub mod smtp;

@@ -191,3 +191,50 @@ pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
 /// Longest text of one SMTP reply line; with codes and CRLF it stays within the 512 bytes of RFC
 /// 5321 §4.5.3.1.5. Longer texts take several lines.
 pub const SMTP_REPLY_TEXT_BYTES: usize = 450;
+
+/// Longest HTTP request line in bytes, CRLF included: a target of 16 KiB, the method and the
+/// version. Longer ones get 414.
+pub const HTTP_REQUEST_LINE_BYTES: usize = 16 * 1024 + 32;
+
+/// Largest head of an HTTP request in bytes: request line, header and empty line. Larger ones get
+/// 431.
+pub const HTTP_HEAD_BYTES: usize = 32 * 1024;
+
+/// Fields in the header of one HTTP request; more get 431.
+pub const HTTP_FIELDS_MAX: usize = 100;
+
+/// Empty lines before an HTTP request line that are passed over (RFC 9112 §2.2).
+pub const HTTP_EMPTY_LINES_MAX: usize = 1;
+
+/// Longest `client-request-id` that is taken for one, in bytes.
+pub const HTTP_CLIENT_REQUEST_ID_BYTES: usize = 128;
+
+/// Digits of a chunk's size: as many as 64 bits have.
+pub const HTTP_CHUNK_SIZE_DIGITS: u32 = 16;
+
+/// Chunk extensions and trailers of one content in bytes. They are dropped.
+pub const HTTP_CHUNK_DROPPED_BYTES: usize = 16 * 1024;
+
+/// Largest unwanted content that is read and dropped; after a larger one the connection is closed.
+pub const HTTP_DROPPED_CONTENT_BYTES: u64 = 64 * 1024;
+
+/// Longest value of a response field in bytes.
+pub const HTTP_FIELD_VALUE_BYTES: usize = 2 * 1024;
+
+/// Fields that the world can give one response, and fields of all responses.
+pub const HTTP_RESPONSE_FIELDS_MAX: usize = 12;
+
+/// Waiting for the first byte of the next HTTP request.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From the first byte of an HTTP request's head to its last.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waiting for more of an HTTP request's content.
+pub const HTTP_CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rate that an HTTP request's content must keep in the mean.
+pub const HTTP_CONTENT_BYTES_PER_SECOND: u64 = 1024;
+
+/// Waiting for an HTTP client to take bytes.
+pub const HTTP_SEND_TIMEOUT: Duration = Duration::from_secs(60);
