@@ -192,15 +192,16 @@ pub const SMTP_COMMENT_DEPTH_MAX: u32 = 16;
 /// 5321 §4.5.3.1.5. Longer texts take several lines.
 pub const SMTP_REPLY_TEXT_BYTES: usize = 450;
 
-/// Longest HTTP request line in bytes, CRLF included: a target of 16 KiB, the method and the
-/// version. Longer ones get 414.
-pub const HTTP_REQUEST_LINE_BYTES: usize = 16 * 1024 + 32;
+/// Longest target of an HTTP request in bytes, unless the configuration says otherwise.
+pub const HTTP_TARGET_BYTES: usize = 16 * 1024;
 
-/// Largest head of an HTTP request in bytes: request line, header and empty line. Larger ones get
-/// 431.
+/// What a request line has besides its target at most, in bytes: method, version, blanks and CRLF.
+pub const HTTP_REQUEST_LINE_ADDED_BYTES: usize = 32;
+
+/// Largest head of an HTTP request in bytes, unless the configuration says otherwise.
 pub const HTTP_HEAD_BYTES: usize = 32 * 1024;
 
-/// Fields in the header of one HTTP request; more get 431.
+/// Fields in the header of one HTTP request, unless the configuration says otherwise.
 pub const HTTP_FIELDS_MAX: usize = 100;
 
 /// Empty lines before an HTTP request line that are passed over (RFC 9112 §2.2).
@@ -227,10 +228,11 @@ pub const HTTP_RESPONSE_FIELDS_MAX: usize = 12;
 /// Waiting for the first byte of the next HTTP request.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// From the first byte of an HTTP request's head to its last.
+/// From the first byte of an HTTP request's head to its last, unless the configuration says
+/// otherwise.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Waiting for more of an HTTP request's content.
+/// Waiting for more of an HTTP request's content, unless the configuration says otherwise.
 pub const HTTP_CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rate that an HTTP request's content must keep in the mean.

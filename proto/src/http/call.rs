@@ -1,11 +1,12 @@
 //! What the HTTP server is made with, what it asks of the world, and what it is answered.
 
 use alloc::{boxed::Box, vec::Vec};
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Field, Request, Response};
-use crate::UploadId;
+use crate::{UploadId, limits};
 
 /// What TLS a connection has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,11 +18,40 @@ pub enum Tls {
     Implicit,
 }
 
+/// What an operator bounds. The defaults are those of [`limits`](crate::limits).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Longest request target, in bytes; longer ones get 414.
+    pub target_bytes: usize,
+    /// Largest head, in bytes: request line, header and empty line; larger ones get 431.
+    pub head_bytes: usize,
+    /// Fields of a header; more get 431.
+    pub fields: usize,
+    /// From the first byte of a head to its last.
+    pub head_timeout: Duration,
+    /// Waiting for more of a content.
+    pub content_timeout: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            target_bytes: limits::HTTP_TARGET_BYTES,
+            head_bytes: limits::HTTP_HEAD_BYTES,
+            fields: limits::HTTP_FIELDS_MAX,
+            head_timeout: limits::HTTP_HEAD_TIMEOUT,
+            content_timeout: limits::HTTP_CONTENT_TIMEOUT,
+        }
+    }
+}
+
 /// What a server connection is made with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Whether TLS comes up.
     pub tls: Tls,
+    /// What a request may be.
+    pub bounds: Bounds,
     /// Fields of each response, the machine's own included. At most
     /// [`limits::HTTP_RESPONSE_FIELDS_MAX`](crate::limits::HTTP_RESPONSE_FIELDS_MAX).
     pub fields: Vec<Field>,

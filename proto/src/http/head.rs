@@ -4,14 +4,15 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{chunked::is_text_byte, refusal::Refusal};
+use super::{Bounds, chunked::is_text_byte, refusal::Refusal};
 use crate::limits;
 
 /// Gathers the head of one request up to its empty line, and refuses what no head holds: a bare
 /// CR or LF, a control character, too much. It looks at one byte after the other, so that where
 /// input is split changes nothing, and a fault is answered before the rest has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeadReader {
+    bounds: Bounds,
     /// Each line with its CRLF. It may hold a token.
     bytes: Zeroizing<Vec<u8>>,
     line_start: usize,
@@ -31,6 +32,17 @@ pub(super) enum HeadProgress {
 }
 
 impl HeadReader {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            bytes: Zeroizing::default(),
+            line_start: 0,
+            lines: 0,
+            empty_lines: 0,
+            after_cr: false,
+        }
+    }
+
     /// Whether nothing of a request has come.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -47,7 +59,7 @@ impl HeadReader {
             match self.take_byte(byte) {
                 Ok(false) => {}
                 Ok(true) => {
-                    let head = core::mem::take(self);
+                    let head = core::mem::replace(self, Self::new(self.bounds));
                     return (index + 1, HeadProgress::Complete(head.bytes));
                 }
                 Err(refusal) => return (index + 1, HeadProgress::Fault(refusal)),
@@ -65,12 +77,13 @@ impl HeadReader {
         if byte != b'\r' && byte != b'\n' && !is_text_byte(byte) {
             return Err(Refusal::control_character());
         }
-        if self.bytes.len() == limits::HTTP_HEAD_BYTES {
+        if self.bytes.len() == self.bounds.head_bytes {
             return Err(Refusal::header_too_large());
         }
         self.bytes.push(byte);
         let line_bytes = self.bytes.len() - self.line_start;
-        if self.lines == 0 && line_bytes > limits::HTTP_REQUEST_LINE_BYTES {
+        let line_bytes_max = self.bounds.target_bytes + limits::HTTP_REQUEST_LINE_ADDED_BYTES;
+        if self.lines == 0 && line_bytes > line_bytes_max {
             return Err(Refusal::request_line_too_long());
         }
         match byte {
@@ -92,7 +105,7 @@ impl HeadReader {
         }
         self.line_start = self.bytes.len();
         self.lines += 1;
-        if !is_empty && self.lines > limits::HTTP_FIELDS_MAX + 1 {
+        if !is_empty && self.lines > self.bounds.fields + 1 {
             return Err(Refusal::header_too_large());
         }
         Ok(is_empty)
@@ -106,7 +119,7 @@ mod tests {
     use super::*;
 
     fn read(input: &[u8]) -> Result<Option<String>, Refusal> {
-        let mut reader = HeadReader::default();
+        let mut reader = HeadReader::new(Bounds::default());
         match reader.handle_input(input) {
             (consumed, HeadProgress::Complete(head)) => {
                 assert!(input[..consumed].ends_with(&head));
@@ -145,9 +158,10 @@ mod tests {
 
     #[test]
     fn longest_request_line_fits_and_one_byte_more_does_not() {
+        let longest = limits::HTTP_TARGET_BYTES + limits::HTTP_REQUEST_LINE_ADDED_BYTES;
         let line = |bytes: usize| "a".repeat(bytes - 2) + "\r\n\r\n";
-        assert!(read(line(limits::HTTP_REQUEST_LINE_BYTES).as_bytes()).is_ok());
-        let longer = line(limits::HTTP_REQUEST_LINE_BYTES + 1);
+        assert!(read(line(longest).as_bytes()).is_ok());
+        let longer = line(longest + 1);
         assert_eq!(
             read(longer.as_bytes()),
             Err(Refusal::request_line_too_long())

@@ -13,7 +13,7 @@ mod server;
 mod upload;
 mod writer;
 
-pub use call::{Accept, Call, Config, Reply, SourceId, Tls};
+pub use call::{Accept, Bounds, Call, Config, Reply, SourceId, Tls};
 pub use host::Host;
 pub use request::{Content, Method, Request, RequestField, RequestId, Target};
 pub use response::{Body, Field, FieldName, FieldValue, Response, Status};

@@ -6,53 +6,59 @@ use crate::{Instant, limits};
 
 /// A deadline that moves on with the bytes that come.
 ///
-/// A peer that sends nothing has [`limits::HTTP_CONTENT_TIMEOUT`]; each byte earns it the time
-/// that the byte would take at [`limits::HTTP_CONTENT_BYTES_PER_SECOND`], and no more than the
+/// A peer that sends nothing has the timeout that it starts with; each byte earns it the time that
+/// the byte would take at [`limits::HTTP_CONTENT_BYTES_PER_SECOND`], and no more than the
 /// timeout can be saved up. So a peer that trickles is cut off, and one that keeps the rate never.
 /// The time that the world takes is not the peer's.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(super) struct Pace {
+    timeout: Duration,
+    turn: Turn,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Turn {
     Running { deadline: Instant },
     Paused { left: Duration },
 }
 
 impl Pace {
-    pub(super) fn start(now: Instant) -> Self {
-        Self::Running {
-            deadline: now + limits::HTTP_CONTENT_TIMEOUT,
-        }
+    pub(super) fn start(now: Instant, timeout: Duration) -> Self {
+        let deadline = now + timeout;
+        let turn = Turn::Running { deadline };
+        Self { timeout, turn }
     }
 
     /// So many bytes came.
     pub(super) fn advance(&mut self, now: Instant, bytes: usize) {
-        if let Self::Running { deadline } = self {
+        if let Turn::Running { deadline } = &mut self.turn {
             let nanoseconds = bytes as u64 * 1_000_000_000 / limits::HTTP_CONTENT_BYTES_PER_SECOND;
             let earned = *deadline + Duration::from_nanos(nanoseconds);
-            *deadline = earned.min(now + limits::HTTP_CONTENT_TIMEOUT);
+            *deadline = earned.min(now + self.timeout);
         }
     }
 
     /// It is the world's turn.
     pub(super) fn pause(&mut self, now: Instant) {
-        if let Self::Running { deadline } = *self {
+        if let Turn::Running { deadline } = self.turn {
             let left = deadline.since(now);
-            *self = Self::Paused { left };
+            self.turn = Turn::Paused { left };
         }
     }
 
     /// It is the peer's turn again.
     pub(super) fn resume(&mut self, now: Instant) {
-        if let Self::Paused { left } = *self {
+        if let Turn::Paused { left } = self.turn {
             let deadline = now + left;
-            *self = Self::Running { deadline };
+            self.turn = Turn::Running { deadline };
         }
     }
 
     /// When the peer is too late, while it is its turn.
     pub(super) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Running { deadline } => Some(deadline),
-            Self::Paused { .. } => None,
+        match self.turn {
+            Turn::Running { deadline } => Some(deadline),
+            Turn::Paused { .. } => None,
         }
     }
 }
@@ -67,7 +73,7 @@ mod tests {
 
     /// Seconds until a peer is cut off that sends so many bytes each second.
     fn lasts(bytes: usize) -> Option<u64> {
-        let mut pace = Pace::start(after(0));
+        let mut pace = Pace::start(after(0), limits::HTTP_CONTENT_TIMEOUT);
         (1..10_000).find(|&second| {
             let is_late = pace.deadline().unwrap() <= after(second);
             pace.advance(after(second), bytes);
@@ -86,7 +92,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_timeout_can_be_saved_up() {
-        let mut pace = Pace::start(after(0));
+        let mut pace = Pace::start(after(0), limits::HTTP_CONTENT_TIMEOUT);
         pace.advance(after(1), usize::MAX >> 32);
         assert_eq!(
             pace.deadline(),
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_worlds_time_is_not_the_peers() {
-        let mut pace = Pace::start(after(0));
+        let mut pace = Pace::start(after(0), limits::HTTP_CONTENT_TIMEOUT);
         pace.pause(after(10));
         assert_eq!(pace.deadline(), None);
         pace.resume(after(1000));

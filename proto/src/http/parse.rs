@@ -1,6 +1,6 @@
 //! The head of a request, parsed: httparse for the grammar, and RFC 9112 where it is lenient.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 
 use super::{Content, Host, Method, Request, RequestField, RequestId, Target, refusal::Refusal};
 use crate::{Secret, limits};
@@ -22,8 +22,9 @@ pub(super) struct Head {
 /// # Errors
 ///
 /// How the request is refused.
-pub(super) fn parse_head(bytes: &[u8], id: RequestId) -> Result<Head, Refusal> {
-    let mut fields = [httparse::EMPTY_HEADER; limits::HTTP_FIELDS_MAX];
+pub(super) fn parse_head(bytes: &[u8], fields_max: usize, id: RequestId) -> Result<Head, Refusal> {
+    let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let mut fields = vec![httparse::EMPTY_HEADER; lines.min(fields_max)];
     let mut parsed = httparse::Request::new(&mut fields);
     match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(consumed)) if consumed == bytes.len() => {}

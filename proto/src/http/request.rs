@@ -114,8 +114,7 @@ pub struct Request {
     pub host: Option<Host>,
     /// The Authorization field, if there is exactly one.
     pub authorization: Option<Secret<String>>,
-    /// All other fields, in order. At most
-    /// [`limits::HTTP_FIELDS_MAX`](crate::limits::HTTP_FIELDS_MAX).
+    /// All other fields, in order. As many as [`Bounds::fields`](super::Bounds::fields) at most.
     pub fields: Vec<RequestField>,
     /// What content follows.
     pub content: Content,

@@ -125,7 +125,7 @@ impl Server {
             entropy: Entropy::new(config.seed),
             state: match config.tls {
                 Tls::Implicit => State::Handshake,
-                Tls::Absent => State::Head(HeadReader::default()),
+                Tls::Absent => State::Head(HeadReader::new(config.bounds)),
             },
             config,
             state_since: now.at,
@@ -154,7 +154,7 @@ impl Server {
     fn enter_head(&mut self, now: Now) {
         match self.is_ending() {
             true => self.close(now, Close::Flush),
-            false => self.enter(now, State::Head(HeadReader::default())),
+            false => self.enter(now, State::Head(HeadReader::new(self.config.bounds))),
         }
     }
 
@@ -219,7 +219,7 @@ impl Server {
 
     fn handle_head(&mut self, now: Now, bytes: &[u8]) {
         let id = self.next_request_id();
-        let head = match parse::parse_head(bytes, id) {
+        let head = match parse::parse_head(bytes, self.config.bounds.fields, id) {
             Ok(head) => head,
             Err(refusal) => {
                 let exchange = self.unread_exchange(id, bytes);
@@ -420,7 +420,10 @@ impl Connection for Server {
         }
         match &mut self.state {
             State::Head(_) if self.credit.is_exhausted() => 0,
-            State::Head(_) => self.handle_head_input(now, input),
+            State::Head(_) => {
+                let unit_bytes = input.len().min(limits::UPLOAD_CHUNK_BYTES);
+                self.handle_head_input(now, &input[..unit_bytes])
+            }
             State::Receiving(_) => self.handle_content(now, input),
             State::Dropping { left_bytes, pace } => {
                 let left = usize::try_from(*left_bytes).unwrap_or(usize::MAX);

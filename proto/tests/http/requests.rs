@@ -1,11 +1,14 @@
 //! Requests: what reaches the world, and what comes back.
 
 use rmail_proto::{
-    Close,
-    http::{Content, Method},
+    Close, Now,
+    http::{Bounds, Config, Content, Method, Server, Tls},
 };
 
-use crate::world::{ask, connect, last_content, read_response};
+use crate::{
+    transcript::Session,
+    world::{Client, Memory, ask, config, connect, last_content, read_response},
+};
 
 #[test]
 fn response_has_its_length_the_date_and_the_requests_id() {
@@ -264,4 +267,37 @@ fn error_of_a_head_request_has_no_body() {
     let mut client = connect();
     client.send(b"HEAD / HTTP/1.1\r\n\r\n");
     assert!(client.take_sent().ends_with("\r\n\r\n"));
+}
+
+#[test]
+fn operators_bounds_hold() {
+    let bounds = Bounds {
+        target_bytes: 10,
+        head_bytes: 100,
+        fields: 2,
+        ..Bounds::default()
+    };
+    let (long, field) = ("a".repeat(43), "X: y\r\n");
+    for (request, status) in [
+        ("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 200),
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}{long}\r\n\r\n"),
+            431,
+        ),
+        (
+            format!("GET /hello HTTP/1.1\r\nHost: a\r\n{field}\r\n"),
+            200,
+        ),
+        (
+            format!("GET /hello HTTP/1.1\r\nHost: a\r\n{field}{field}\r\n"),
+            431,
+        ),
+    ] {
+        let mut client: Client = Session::new(Memory::default(), |now: Now| {
+            let config = config(Tls::Absent);
+            Server::new(Config { bounds, ..config }, now)
+        });
+        assert_eq!(ask(&mut client, &request).status, status, "{request}");
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rmail_proto::{
     Now, UploadId,
     http::{
-        Accept, Body, Call, Config, Content, FieldName, FieldValue, Method, Reply, Request,
+        Accept, Body, Bounds, Call, Config, Content, FieldName, FieldValue, Method, Reply, Request,
         Response, Server, SourceId, Status, Tls,
     },
 };
@@ -205,6 +205,7 @@ pub(crate) fn name(call: &Call) -> &'static str {
 pub(crate) fn config(tls: Tls) -> Config {
     Config {
         tls,
+        bounds: Bounds::default(),
         fields: vec![(NOSNIFF, FieldValue::from_static("nosniff"))],
         object_error_segments: &["v1.0", "beta"],
         seed: 7,

@@ -72,7 +72,7 @@ impl Server {
             framing,
             upload,
             too_large: accept.too_large,
-            pace: Pace::start(now.at),
+            pace: Pace::start(now.at, self.config.bounds.content_timeout),
         };
         self.enter(now, State::Receiving(Box::new(receiving)));
     }

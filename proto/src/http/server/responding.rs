@@ -261,7 +261,7 @@ impl Server {
                 match left_bytes {
                     0 => self.enter_head(now),
                     left_bytes => {
-                        let pace = Pace::start(now.at);
+                        let pace = Pace::start(now.at, self.config.bounds.content_timeout);
                         self.enter(now, State::Dropping { left_bytes, pace });
                     }
                 }

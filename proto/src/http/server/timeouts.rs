@@ -69,7 +69,7 @@ impl Server {
             }
             State::Head(_) => {
                 let since = self.state_since.max(self.sent_at);
-                (Timer::Command, since + limits::HTTP_HEAD_TIMEOUT)
+                (Timer::Command, since + self.config.bounds.head_timeout)
             }
             State::Receiving(receiving) => (Timer::Data, receiving.pace.deadline()?),
             State::Dropping { pace, .. } => (Timer::Data, pace.deadline()?),
