@@ -81,6 +81,7 @@ fn client_that_reads_nothing_costs_the_send_credit() {
         "/stream?2000000",
         "/hello",
         "/bytes?9000",
+        "/fields?16384",
     ] {
         let mut stalled = Stalled::new();
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(5_000);

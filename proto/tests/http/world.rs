@@ -9,6 +9,7 @@ use rmail_proto::{
         Accept, Body, Bounds, Call, Config, Content, FieldName, FieldValue, Method, Reply, Request,
         Response, Server, SourceId, Status, Tls,
     },
+    limits,
 };
 
 use crate::transcript::{Session, World};
@@ -31,6 +32,7 @@ pub(crate) const UPLOAD_BYTES_MAX: u64 = 300_000;
 /// | `/gone` | 404, where a source was promised first |
 /// | `/no-content` | 204, though with a body |
 /// | `/accepted` | 202 |
+/// | `/fields?n` | 200, as many and long fields as there can be, n bytes |
 /// | `/upload` | takes the content: 201, its number of bytes |
 /// | `/picky` | takes one piece of content: 507 |
 /// | others | 404, content not wanted |
@@ -86,6 +88,15 @@ impl Memory {
                 Body::Source { source, length }
             }
             "/no-content" => return respond(Status::NO_CONTENT, Body::Bytes("x".into())),
+            "/fields" => {
+                let value = FieldValue::parse("v".repeat(limits::HTTP_FIELD_VALUE_BYTES)).unwrap();
+                let response = (0..limits::HTTP_RESPONSE_FIELDS_MAX)
+                    .fold(Response::new(Status::OK), |response, _| {
+                        response.with(LOCATION, value.clone())
+                    });
+                let body = Body::Bytes(letters(0, number as usize));
+                return Reply::Respond(Box::new(response.with_body(body)));
+            }
             "/accepted" => return respond(Status::ACCEPTED, Body::Empty),
             "/upload" | "/picky" => {
                 return Reply::Accept(Accept {

@@ -108,12 +108,13 @@ impl Server {
                 asked: None,
                 head: Some(core::mem::take(&mut head)),
             }),
-            Body::Bytes(bytes) if !is_bodyless && bytes.len() <= limits::SEND_PIECE_BYTES => {
+            Body::Bytes(_) if is_bodyless => Rest::Bytes(Bytes::new()),
+            Body::Bytes(bytes) if head.len() + bytes.len() <= limits::SEND_PIECE_BYTES => {
                 head.extend_from_slice(&bytes);
                 Rest::Bytes(Bytes::new())
             }
-            Body::Bytes(bytes) if !is_bodyless => Rest::Bytes(bytes),
-            Body::Bytes(_) | Body::Empty => Rest::Bytes(Bytes::new()),
+            Body::Bytes(bytes) => Rest::Bytes(bytes),
+            Body::Empty => Rest::Bytes(Bytes::new()),
         };
         if !head.is_empty() {
             self.send(now, Bytes::from(head));
