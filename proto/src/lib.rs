@@ -22,6 +22,7 @@ mod secret;
 mod time;
 
 pub mod dns;
+pub mod http;
 pub mod imap;
 pub mod mime;
 pub mod smtp;

@@ -347,3 +347,51 @@ pub const ROUTE_HOSTS_MAX: usize = 10;
 
 /// Addresses of one host that are tried (RFC 5321 §5.1 asks for two at least).
 pub const ROUTE_ADDRESSES_MAX: usize = 8;
+/// Longest target of an HTTP request in bytes, unless the configuration says otherwise.
+pub const HTTP_TARGET_BYTES: usize = 16 * 1024;
+
+/// What a request line has besides its target at most, in bytes: method, version, blanks and CRLF.
+pub const HTTP_REQUEST_LINE_ADDED_BYTES: usize = 32;
+
+/// Largest head of an HTTP request in bytes, unless the configuration says otherwise.
+pub const HTTP_HEAD_BYTES: usize = 32 * 1024;
+
+/// Fields in the header of one HTTP request, unless the configuration says otherwise.
+pub const HTTP_FIELDS_MAX: usize = 100;
+
+/// Empty lines before an HTTP request line that are passed over (RFC 9112 §2.2).
+pub const HTTP_EMPTY_LINES_MAX: usize = 1;
+
+/// Longest `client-request-id` that is taken for one, in bytes.
+pub const HTTP_CLIENT_REQUEST_ID_BYTES: usize = 128;
+
+/// Digits of a chunk's size: as many as 64 bits have.
+pub const HTTP_CHUNK_SIZE_DIGITS: u32 = 16;
+
+/// Chunk extensions and trailers of one content in bytes. They are dropped.
+pub const HTTP_CHUNK_DROPPED_BYTES: usize = 16 * 1024;
+
+/// Largest unwanted content that is read and dropped; after a larger one the connection is closed.
+pub const HTTP_DROPPED_CONTENT_BYTES: u64 = 64 * 1024;
+
+/// Longest value of a response field in bytes.
+pub const HTTP_FIELD_VALUE_BYTES: usize = 2 * 1024;
+
+/// Fields that the world can give one response, and fields of all responses.
+pub const HTTP_RESPONSE_FIELDS_MAX: usize = 12;
+
+/// Waiting for the first byte of the next HTTP request.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From the first byte of an HTTP request's head to its last, unless the configuration says
+/// otherwise.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waiting for more of an HTTP request's content, unless the configuration says otherwise.
+pub const HTTP_CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rate that an HTTP request's content must keep in the mean.
+pub const HTTP_CONTENT_BYTES_PER_SECOND: u64 = 1024;
+
+/// Waiting for an HTTP client to take bytes.
+pub const HTTP_SEND_TIMEOUT: Duration = Duration::from_secs(60);

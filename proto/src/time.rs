@@ -172,6 +172,11 @@ impl DateTime {
         Imap(self)
     }
 
+    /// Displays as `Tue, 05 Mar 2024 08:11:12 GMT` (RFC 9110 §5.6.7), always in UTC.
+    pub fn http(self) -> impl fmt::Display {
+        Http(self)
+    }
+
     /// Displays as `2024-03-05T08:11:12Z` (RFC 3339), always in UTC.
     pub fn rfc3339(self) -> impl fmt::Display {
         Rfc3339(self)
@@ -194,6 +199,14 @@ impl DateTime {
         }
     }
 
+    fn write_day(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = self.civil();
+        let weekday = (self.day_number() + 4).rem_euclid(7) as usize;
+        let month = MONTHS[usize::from(civil.month) - 1];
+        let weekday = DAYS[weekday];
+        write!(f, "{weekday}, {:02} {month} {:04} ", civil.day, civil.year)
+    }
+
     fn write_zone(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.zone_minutes < 0 { '-' } else { '+' };
         let minutes = self.zone_minutes.unsigned_abs();
@@ -213,14 +226,21 @@ struct Rfc5322(DateTime);
 
 impl fmt::Display for Rfc5322 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let civil = self.0.civil();
-        let weekday = (self.0.day_number() + 4).rem_euclid(7) as usize;
-        let month = MONTHS[usize::from(civil.month) - 1];
-        let weekday = DAYS[weekday];
-        write!(f, "{weekday}, {:02} {month} {:04} ", civil.day, civil.year)?;
-        civil.write_clock(f)?;
+        self.0.write_day(f)?;
+        self.0.civil().write_clock(f)?;
         f.write_str(" ")?;
         self.0.write_zone(f)
+    }
+}
+
+struct Http(DateTime);
+
+impl fmt::Display for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let utc = DateTime::utc(self.0.unix);
+        utc.write_day(f)?;
+        utc.civil().write_clock(f)?;
+        f.write_str(" GMT")
     }
 }
 
@@ -297,13 +317,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moment_displays_in_all_three_forms() {
+    fn known_moment_displays_in_all_forms() {
         let moment = DateTime::from_civil((2024, 3, 5), (10, 11, 12), 120).unwrap();
         assert_eq!(moment.unix, UnixTime(1_709_626_272));
         let shown = moment.rfc5322().to_string();
         assert_eq!(shown, "Tue, 05 Mar 2024 10:11:12 +0200");
         assert_eq!(moment.imap().to_string(), " 5-Mar-2024 10:11:12 +0200");
         assert_eq!(moment.rfc3339().to_string(), "2024-03-05T08:11:12Z");
+        assert_eq!(moment.http().to_string(), "Tue, 05 Mar 2024 08:11:12 GMT");
     }
 
     #[test]

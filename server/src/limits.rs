@@ -154,3 +154,42 @@ pub const SEARCH_FIELD_BYTES: usize = 8 * 1024;
 /// Bytes of one session's small messages that wait in memory for the rest of an APPEND; further
 /// ones wait in files.
 pub const UPLOAD_BYTES_IN_MEMORY: usize = 1024 * 1024;
+
+/// Longest bearer token in bytes.
+pub const TOKEN_BYTES: usize = 4096;
+
+/// How far another machine's clock may be ahead of ours when it signs a token.
+pub const TOKEN_SKEW: Duration = Duration::from_secs(60);
+
+/// What of a client's text an error message repeats, in bytes.
+pub const ERROR_ECHO_BYTES: usize = 128;
+
+/// Options of one query.
+pub const QUERY_OPTIONS: usize = 64;
+
+/// Keys of one `$orderby`.
+pub const ORDER_KEYS: usize = 8;
+
+/// Items of a page that nobody asked another size of.
+pub const PAGE_ITEMS: u32 = 10;
+
+/// Items of a page.
+pub const PAGE_ITEMS_MAX: u32 = 1000;
+
+/// Longest `$skiptoken` and `$deltatoken` in bytes.
+pub const CURSOR_BYTES: usize = 8 * 1024;
+
+/// How long they are good.
+pub const CURSOR_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Longest `bodyPreview`, in characters.
+pub const PREVIEW_CHARS: usize = 255;
+
+/// Addresses of one field that the API tells.
+pub const ADDRESSES_TOLD: usize = 2048;
+
+/// Header fields of one message that the API tells.
+pub const HEADERS_TOLD: usize = 1000;
+
+/// Longest file name that the API tells, in characters.
+pub const FILE_NAME_CHARS: usize = 255;
