@@ -69,6 +69,9 @@ impl Town {
 /// Mail for others goes to this port from now on.
 fn lead_to(daemon: &mut Daemon, port: u16) {
     daemon.change_config(&json!({ "relay": { "port": port } }));
+    // One that greets has come up, and heeds signals.
+    let mut greeted = daemon.door(Port::Smtp).connect().expect("it listens");
+    greeted.read_line().expect("it greets");
     daemon.hang_up();
     daemon.wait_for_log("configuration read again");
 }
