@@ -23,6 +23,12 @@ pub enum StoreError {
     /// There is such a mailbox already.
     #[error("the mailbox exists")]
     MailboxExists,
+    /// There is no such message.
+    #[error("no such message")]
+    NoSuchMessage,
+    /// The message has changed since the state that was asked for.
+    #[error("the message has changed")]
+    ChangedSince,
     /// The mailbox can't be deleted or renamed so (INBOX, a name within itself).
     #[error("that can't be done with this mailbox")]
     MailboxProtected,

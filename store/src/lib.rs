@@ -5,6 +5,7 @@
 
 mod error;
 mod files;
+mod kept;
 pub mod limits;
 mod real_files;
 mod spool;
@@ -14,6 +15,7 @@ mod uid_ranges;
 
 pub use error::StoreError;
 pub use files::{FileHandle, Files};
+pub use kept::*;
 pub use real_files::RealFiles;
 pub use spool::*;
 pub use sqlite::SqliteStore;

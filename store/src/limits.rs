@@ -61,7 +61,19 @@ pub const LOG_BYTES_KEPT: u64 = 8 * 1024 * 1024;
 pub const PAGE_CACHE_KIB: u32 = 512;
 
 /// Prepared statements that one database keeps.
-pub const STATEMENTS_MAX: usize = 48;
+pub const STATEMENTS_MAX: usize = 64;
 
 /// Piece in which a file is copied where it can't be linked.
 pub const COPY_BYTES: usize = 64 * 1024;
+
+/// Largest document of an account, in bytes.
+pub const DOCUMENT_BYTES: usize = 256 * 1024;
+
+/// Most that is kept beside a message, in bytes.
+pub const EXTRAS_BYTES: usize = 4096;
+
+/// Largest piece of an upload.
+pub const UPLOAD_PIECE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Mailboxes that are gone and still known.
+pub const MAILBOX_TOMBSTONES_MAX: u32 = 10_000;

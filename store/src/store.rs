@@ -16,7 +16,8 @@ use rmail_proto::{
 };
 
 use crate::{
-    QueueFilter, QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StoreError,
+    Listing, MailboxChanges, MessageChanges, QueueFilter, QueuedMessage, QueuedSummary, Record,
+    RecordKind, SpoolId, SpoolWrite, SpoolWritten, StoreError, StoredMessage, Upload, UploadWrite,
 };
 
 /// Shorthand.
@@ -45,6 +46,8 @@ pub struct Account {
     pub quota_bytes: u64,
     /// When it was made.
     pub created_at: UnixTime,
+    /// When somebody last logged in to it by the HTTP API.
+    pub last_login_at: Option<UnixTime>,
 }
 
 /// A change of the directory.
@@ -61,6 +64,12 @@ pub enum DirectoryWrite {
     },
     /// Deletes an account with all its mail.
     DeleteAccount(AccountId),
+    /// Somebody has logged in. Not synced by itself.
+    RecordLogin(AccountId),
+    /// Keeps a record in the place of one of the same kind and key. Those that have expired go.
+    PutRecord(Record),
+    /// Drops a record, if it is there.
+    DropRecord(RecordKind, u128),
 }
 
 /// An account to be made.
@@ -215,6 +224,36 @@ pub enum AccountWrite {
         /// Which of the two.
         subscribed: bool,
     },
+    /// Puts another message in the place of one, which keeps its instance and what is kept beside
+    /// it, and gets a new UID: a draft. Answered by `Saved`; `NoSuchMessage`.
+    Replace {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        uid: Uid,
+        /// Only if it has not changed since.
+        unchanged_since: Option<ModSeq>,
+        /// The new one.
+        message: NewMessage,
+    },
+    /// Sets what is kept beside a message. Answered by `Done`; `NoSuchMessage`.
+    SetExtras {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which.
+        uid: Uid,
+        /// See [`StoredMessage::extras`].
+        extras: String,
+    },
+    /// Sets a document of the account, or drops it. Answered by `Done`.
+    SetDocument {
+        /// Its name.
+        name: String,
+        /// At most [`limits::DOCUMENT_BYTES`](crate::limits::DOCUMENT_BYTES).
+        value: Option<String>,
+    },
+    /// Changes an upload. Answered by `Done`; `NoSuchUpload`.
+    Upload(UploadWrite),
     /// `\Recent` of messages below this UID has been taken. Not synced. Answered by `Done`.
     TakeRecent {
         /// Where.
@@ -317,6 +356,23 @@ pub trait Store: Send + Sync {
     ///
     /// `Failed`.
     fn directory_version(&self) -> Result<u64>;
+    /// A record that has not expired.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn record(&self, now: UnixTime, kind: RecordKind, key: u128) -> Result<Option<Record>>;
+    /// All records of a kind that have not expired, by key; of one account, or of all.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn records(
+        &self,
+        now: UnixTime,
+        kind: RecordKind,
+        account: Option<AccountId>,
+    ) -> Result<Vec<Record>>;
     /// Changes the directory. Accounts made are returned by their ids.
     ///
     /// # Errors
@@ -390,6 +446,69 @@ pub trait Store: Send + Sync {
         offset: u64,
         length: usize,
     ) -> Result<Option<Bytes>>;
+    /// Messages as a list shows them, and how many match in all when `with_total`.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn list(
+        &self,
+        account: AccountId,
+        listing: &Listing,
+        with_total: bool,
+    ) -> Result<(Vec<StoredMessage>, Option<u64>)>;
+    /// The message of this id, wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn find_message(
+        &self,
+        account: AccountId,
+        instance: InstanceId,
+    ) -> Result<Option<StoredMessage>>;
+    /// What changed in a mailbox after `since`, message by message; `None` when that is too long
+    /// ago.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `Failed`.
+    fn message_changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Option<MessageChanges>>;
+    /// What changed among the mailboxes after `since`.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn mailbox_changes(&self, account: AccountId, since: ModSeq) -> Result<MailboxChanges>;
+    /// A document of an account.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn document(&self, account: AccountId, name: &str) -> Result<Option<String>>;
+    /// An upload, unless it has expired.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn upload(&self, account: AccountId, now: UnixTime, key: &[u8; 32]) -> Result<Option<Upload>>;
+    /// All bytes of an upload that are here.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchUpload`, `Failed`.
+    fn upload_content(&self, account: AccountId, key: &[u8; 32]) -> Result<Bytes>;
+    /// How many uploads an account has under way, and how many bytes of them are here.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn uploads(&self, account: AccountId, now: UnixTime) -> Result<(u64, u64)>;
     /// Changes an account's mail, and tells what has changed since then in those mailboxes that
     /// are `watched`, each with the MODSEQ from which on. A mailbox that is gone is left out.
     ///

@@ -9,9 +9,9 @@ use rmail_proto::{
     mime::Summary,
 };
 use rmail_store::{
-    Account, AccountWrite, DirectoryWrite, MailboxRef, MailboxState, PeerNews, QueueFilter,
-    QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError,
-    Written,
+    Account, AccountWrite, DirectoryWrite, Listing, MailboxChanges, MailboxRef, MailboxState,
+    MessageChanges, PeerNews, QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind,
+    SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError, StoredMessage, Upload, Written,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -80,6 +80,70 @@ impl Store for OneMessage {
     }
 
     fn directory_version(&self) -> Result<u64> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn record(&self, _now: UnixTime, _kind: RecordKind, _key: u128) -> Result<Option<Record>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn records(
+        &self,
+        _now: UnixTime,
+        _kind: RecordKind,
+        _account: Option<AccountId>,
+    ) -> Result<Vec<Record>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn list(
+        &self,
+        _account: AccountId,
+        _listing: &Listing,
+        _with_total: bool,
+    ) -> Result<(Vec<StoredMessage>, Option<u64>)> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn find_message(
+        &self,
+        _account: AccountId,
+        _instance: InstanceId,
+    ) -> Result<Option<StoredMessage>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn message_changes(
+        &self,
+        _account: AccountId,
+        _mailbox: MailboxId,
+        _since: ModSeq,
+    ) -> Result<Option<MessageChanges>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn mailbox_changes(&self, _account: AccountId, _since: ModSeq) -> Result<MailboxChanges> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn document(&self, _account: AccountId, _name: &str) -> Result<Option<String>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn upload(
+        &self,
+        _account: AccountId,
+        _now: UnixTime,
+        _key: &[u8; 32],
+    ) -> Result<Option<Upload>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn upload_content(&self, _account: AccountId, _key: &[u8; 32]) -> Result<Bytes> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn uploads(&self, _account: AccountId, _now: UnixTime) -> Result<(u64, u64)> {
         unreachable!("a search asks for messages alone")
     }
 

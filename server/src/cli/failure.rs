@@ -32,6 +32,8 @@ impl From<StoreError> for Failure {
             StoreError::NoSuchAccount
             | StoreError::AddressTaken
             | StoreError::NoSuchMailbox
+            | StoreError::NoSuchMessage
+            | StoreError::ChangedSince
             | StoreError::MailboxExists
             | StoreError::MailboxProtected
             | StoreError::TooMany(_)

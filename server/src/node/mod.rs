@@ -424,6 +424,8 @@ fn log_failure(error: &StoreError, what: &str) {
         | StoreError::NoSuchAccount
         | StoreError::AddressTaken
         | StoreError::NoSuchMailbox
+        | StoreError::NoSuchMessage
+        | StoreError::ChangedSince
         | StoreError::MailboxExists
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)

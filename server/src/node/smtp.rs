@@ -227,6 +227,8 @@ pub(super) fn refusal_from(error: &StoreError) -> Refusal {
         StoreError::NoSuchAccount
         | StoreError::AddressTaken
         | StoreError::NoSuchMailbox
+        | StoreError::NoSuchMessage
+        | StoreError::ChangedSince
         | StoreError::MailboxExists
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use rmail_proto::{AccountId, MailboxId, ModSeq, Now};
 use rmail_store::{
     AccountWrite, AccountWritten, Content, NewSpoolEntry, SpoolWrite, SpoolWritten, StoreError,
-    Written,
+    UploadWrite, Written,
 };
 
 use super::{Asker, Job, Node, NodeTimer, delivery::DeliveryId, imap::ImapWrite};
@@ -346,7 +346,10 @@ fn account_bytes(write: &AccountWrite) -> usize {
             let sizes = messages.iter();
             sizes.map(|message| content_bytes(&message.content)).sum()
         }
-        AccountWrite::Deliver { message, .. } => content_bytes(&message.content),
+        AccountWrite::Deliver { message, .. } | AccountWrite::Replace { message, .. } => {
+            content_bytes(&message.content)
+        }
+        AccountWrite::Upload(UploadWrite::Append { bytes, .. }) => bytes.len(),
         AccountWrite::StoreFlags { .. }
         | AccountWrite::Copy { .. }
         | AccountWrite::Move { .. }
@@ -355,6 +358,9 @@ fn account_bytes(write: &AccountWrite) -> usize {
         | AccountWrite::DeleteMailbox { .. }
         | AccountWrite::RenameMailbox { .. }
         | AccountWrite::Subscribe { .. }
+        | AccountWrite::SetExtras { .. }
+        | AccountWrite::SetDocument { .. }
+        | AccountWrite::Upload(_)
         | AccountWrite::TakeRecent { .. } => 0,
     }
 }

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{Files, StoreError, limits, store::Result};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema/mail_1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/mail_1.sql"),
+    include_str!("schema/mail_2.sql"),
+];
 
 /// What all accounts of a store need of the world.
 pub(super) struct Surroundings {

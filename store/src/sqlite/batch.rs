@@ -82,6 +82,19 @@ impl Batch<'_> {
                 mailbox,
                 first_recent,
             } => self.take_recent(mailbox, first_recent),
+            AccountWrite::Replace {
+                mailbox,
+                uid,
+                unchanged_since,
+                message,
+            } => self.replace(mailbox, uid, unchanged_since, &message),
+            AccountWrite::SetExtras {
+                mailbox,
+                uid,
+                extras,
+            } => self.set_extras(mailbox, uid, &extras),
+            AccountWrite::SetDocument { name, value } => self.set_document(&name, value.as_deref()),
+            AccountWrite::Upload(write) => self.write_upload(&write),
         }
     }
 
@@ -161,7 +174,9 @@ pub(super) fn write_account(
 /// Whether a power loss may take this back.
 fn may_be_lost(operation: &AccountWrite) -> bool {
     match operation {
-        AccountWrite::StoreFlags { .. } | AccountWrite::TakeRecent { .. } => true,
+        AccountWrite::StoreFlags { .. }
+        | AccountWrite::SetExtras { .. }
+        | AccountWrite::TakeRecent { .. } => true,
         AccountWrite::Save { .. }
         | AccountWrite::Deliver { .. }
         | AccountWrite::Copy { .. }
@@ -170,7 +185,10 @@ fn may_be_lost(operation: &AccountWrite) -> bool {
         | AccountWrite::CreateMailbox { .. }
         | AccountWrite::DeleteMailbox { .. }
         | AccountWrite::RenameMailbox { .. }
-        | AccountWrite::Subscribe { .. } => false,
+        | AccountWrite::Subscribe { .. }
+        | AccountWrite::Replace { .. }
+        | AccountWrite::SetDocument { .. }
+        | AccountWrite::Upload(_) => false,
     }
 }
 

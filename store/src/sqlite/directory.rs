@@ -17,21 +17,24 @@ use rmail_proto::{AccountId, Address, Domain, UnixTime};
 use super::{
     database::{Database, Durability, from_sql, in_savepoint, to_sql},
     layout::Layout,
-    lock,
+    lock, records,
 };
 use crate::{Account, AccountUpdate, DirectoryWrite, Files, NewAccount, StoreError, store::Result};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema/directory_1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/directory_1.sql"),
+    include_str!("schema/directory_2.sql"),
+];
 
 const ACCOUNT_COLUMNS: &str = "id, local_part, domain, guid, credential, generation, is_admin, \
-                               is_enabled, display_name, quota_bytes, created_at";
+                               is_enabled, display_name, quota_bytes, created_at, last_login_at";
 
 /// The directory of one `mail_root`.
 pub(super) struct Directory {
     files: Arc<dyn Files>,
     layout: Layout,
     writer: Mutex<Database>,
-    reader: Mutex<Database>,
+    pub(super) reader: Mutex<Database>,
 }
 
 /// What the directory knows of an account's folder.
@@ -181,8 +184,14 @@ impl Directory {
         now: UnixTime,
         batch: Vec<DirectoryWrite>,
     ) -> Result<Vec<Result<AccountId>>> {
+        let is_login = |write: &DirectoryWrite| matches!(write, DirectoryWrite::RecordLogin(_));
+        let durability = match batch.iter().all(is_login) {
+            true => Durability::Unsynced,
+            false => Durability::Synced,
+        };
+        let concerns_accounts = batch.iter().any(concerns_accounts);
         let mut writer = lock(&self.writer);
-        let transaction = writer.write(Durability::Synced)?;
+        let transaction = writer.write(durability)?;
         let mut results = Vec::with_capacity(batch.len());
         for operation in batch {
             results.push(in_savepoint(&transaction, || match operation {
@@ -191,9 +200,18 @@ impl Directory {
                     update_account(&transaction, account, update)
                 }
                 DirectoryWrite::DeleteAccount(account) => delete_account(&transaction, account),
+                DirectoryWrite::RecordLogin(account) => record_login(&transaction, now, account),
+                DirectoryWrite::PutRecord(record) => {
+                    records::put(&transaction, now, &record)?;
+                    Ok(record.account.unwrap_or(AccountId(0)))
+                }
+                DirectoryWrite::DropRecord(kind, key) => {
+                    records::drop_record(&transaction, kind, key)?;
+                    Ok(AccountId(0))
+                }
             })?);
         }
-        if results.iter().any(Result::is_ok) {
+        if concerns_accounts && results.iter().any(Result::is_ok) {
             transaction.execute("UPDATE meta SET version = version + 1", [])?;
         }
         transaction.commit()?;
@@ -304,6 +322,29 @@ impl Directory {
     }
 }
 
+/// Whether others must look at the accounts again.
+fn concerns_accounts(write: &DirectoryWrite) -> bool {
+    match write {
+        DirectoryWrite::CreateAccount(_)
+        | DirectoryWrite::UpdateAccount { .. }
+        | DirectoryWrite::DeleteAccount(_) => true,
+        DirectoryWrite::RecordLogin(_)
+        | DirectoryWrite::PutRecord(_)
+        | DirectoryWrite::DropRecord(..) => false,
+    }
+}
+
+fn record_login(
+    transaction: &Transaction<'_>,
+    now: UnixTime,
+    account: AccountId,
+) -> Result<AccountId> {
+    transaction
+        .prepare_cached("UPDATE accounts SET last_login_at = ?2 WHERE id = ?1")?
+        .execute(params![to_sql(account.0), now.0])?;
+    Ok(account)
+}
+
 fn update_account(
     transaction: &Transaction<'_>,
     account: AccountId,
@@ -347,6 +388,7 @@ fn delete_account(transaction: &Transaction<'_>, account: AccountId) -> Result<A
         [id],
     )?;
     transaction.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
+    transaction.execute("DELETE FROM records WHERE account = ?1", [id])?;
     Ok(account)
 }
 
@@ -376,5 +418,6 @@ fn account_from_row(row: &Row<'_>) -> Result<Account> {
         display_name: row.get(8)?,
         quota_bytes: from_sql(row.get(9)?),
         created_at: UnixTime(row.get(10)?),
+        last_login_at: row.get::<_, Option<i64>>(11)?.map(UnixTime),
     })
 }

@@ -38,6 +38,8 @@ impl StoreError {
             Self::NoSuchAccount
             | Self::AddressTaken
             | Self::NoSuchMailbox
+            | Self::NoSuchMessage
+            | Self::ChangedSince
             | Self::MailboxExists
             | Self::MailboxProtected
             | Self::TooMany(_)

@@ -22,7 +22,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "uid, modseq, flags, keywords, content, instance_id, internal_date, zone, \
-                       size";
+                       size, created_at, extras";
 
 /// A message as its mailbox has it.
 struct MessageRow {
@@ -34,6 +34,8 @@ struct MessageRow {
     internal_date: i64,
     zone: i16,
     size_bytes: u64,
+    created_at: i64,
+    extras: String,
 }
 
 impl MessageRow {
@@ -50,6 +52,8 @@ impl MessageRow {
             internal_date: row.get(6)?,
             zone: row.get(7)?,
             size_bytes: from_sql(row.get(8)?),
+            created_at: row.get(9)?,
+            extras: row.get(10)?,
         })
     }
 
@@ -166,6 +170,8 @@ impl Batch<'_> {
             internal_date: message.internal_date.unix.0,
             zone: message.internal_date.zone_minutes,
             size_bytes,
+            created_at: self.now.0,
+            extras: String::new(),
         };
         let instance = row.instance;
         Ok((self.insert_message(mailbox, row)?, instance))
@@ -222,8 +228,8 @@ impl Batch<'_> {
         let modseq = self.modseq();
         self.connection
             .prepare_cached(&format!(
-                "INSERT INTO messages (mailbox, {COLUMNS}) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                "INSERT INTO messages (mailbox, {COLUMNS}, modified_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
             ))?
             .execute(params![
                 mailbox.row,
@@ -236,6 +242,9 @@ impl Batch<'_> {
                 message.internal_date,
                 message.zone,
                 to_sql(message.size_bytes),
+                message.created_at,
+                message.extras,
+                self.now.0,
             ])?;
         mailbox.messages += 1;
         mailbox.unseen += u32::from(message.is_unseen());
@@ -251,8 +260,13 @@ impl Batch<'_> {
             .prepare_cached("DELETE FROM messages WHERE mailbox = ?1 AND uid = ?2")?
             .execute(params![mailbox.row, message.uid])?;
         self.connection
-            .prepare_cached("INSERT INTO vanished VALUES (?1, ?2, ?3)")?
-            .execute(params![mailbox.row, to_sql(modseq), message.uid])?;
+            .prepare_cached("INSERT INTO vanished VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                mailbox.row,
+                to_sql(modseq),
+                message.uid,
+                message.instance.0.to_be_bytes()
+            ])?;
         mailbox.messages -= 1;
         mailbox.unseen -= u32::from(message.is_unseen());
         mailbox.bytes -= message.size_bytes;
@@ -333,15 +347,16 @@ impl Batch<'_> {
             changed = true;
             self.connection
                 .prepare_cached(
-                    "UPDATE messages SET modseq = ?3, flags = ?4, keywords = ?5 \
-                     WHERE mailbox = ?1 AND uid = ?2",
+                    "UPDATE messages SET modseq = ?3, flags = ?4, keywords = ?5, \
+                     modified_at = ?6 WHERE mailbox = ?1 AND uid = ?2",
                 )?
                 .execute(params![
                     mailbox.row,
                     message.uid,
                     to_sql(mailbox.highest_modseq),
                     new.system.bits(),
-                    new.keywords_line()
+                    new.keywords_line(),
+                    self.now.0
                 ])?;
         }
         if changed {
@@ -364,6 +379,7 @@ impl Batch<'_> {
         for mut message in self.messages_in(&source, uids)? {
             let old = message.uid;
             message.instance = InstanceId(self.around.ids.next_id());
+            message.created_at = self.now.0;
             self.connection
                 .prepare_cached(
                     "UPDATE contents SET references_count = references_count + 1 WHERE id = ?1",
@@ -475,6 +491,74 @@ impl Batch<'_> {
             self.release_content(content, count)?;
         }
         Ok(())
+    }
+
+    pub(super) fn replace(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        unchanged_since: Option<ModSeq>,
+        message: &NewMessage,
+    ) -> Result<AccountWritten> {
+        let mut mailbox = MailboxRow::load(self.connection, &MailboxRef::Id(mailbox))?;
+        let old = self.message_in(&mailbox, uid)?;
+        if unchanged_since.is_some_and(|since| old.modseq > since.0) {
+            return Err(StoreError::ChangedSince);
+        }
+        self.remove_message(&mut mailbox, &old)?;
+        self.release_content(old.content, 1)?;
+        let (content, size_bytes) = self.insert_content(message)?;
+        let instance = old.instance;
+        let new = MessageRow {
+            flags: message.flags.clone(),
+            content,
+            internal_date: message.internal_date.unix.0,
+            zone: message.internal_date.zone_minutes,
+            size_bytes,
+            ..old
+        };
+        let uid = self.insert_message(&mut mailbox, new)?;
+        self.prune_tombstones(&mut mailbox)?;
+        mailbox.save(self.connection)?;
+        Ok(AccountWritten::Saved {
+            mailbox: mailbox.id,
+            uid_validity: known_uid_validity(mailbox.uid_validity),
+            uids: vec![known_uid(uid)],
+            instances: vec![instance],
+        })
+    }
+
+    pub(super) fn set_extras(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        extras: &str,
+    ) -> Result<AccountWritten> {
+        if extras.len() > limits::EXTRAS_BYTES {
+            return Err(StoreError::TooMany("bytes kept beside a message"));
+        }
+        let mut mailbox = MailboxRow::load(self.connection, &MailboxRef::Id(mailbox))?;
+        let message = self.message_in(&mailbox, uid)?;
+        mailbox.highest_modseq = self.modseq();
+        self.connection
+            .prepare_cached(
+                "UPDATE messages SET modseq = ?3, extras = ?4, modified_at = ?5 \
+                 WHERE mailbox = ?1 AND uid = ?2",
+            )?
+            .execute(params![
+                mailbox.row,
+                message.uid,
+                to_sql(mailbox.highest_modseq),
+                extras,
+                self.now.0
+            ])?;
+        mailbox.save(self.connection)?;
+        Ok(AccountWritten::Done)
+    }
+
+    fn message_in(&self, mailbox: &MailboxRow, uid: Uid) -> Result<MessageRow> {
+        let found = self.messages_in(mailbox, &UidSet::from(uid..=uid))?;
+        found.into_iter().next().ok_or(StoreError::NoSuchMessage)
     }
 
     pub(super) fn take_recent(

@@ -16,15 +16,18 @@ mod batch;
 mod content;
 mod database;
 mod directory;
+mod documents;
 mod error;
 mod ids;
 mod layout;
+mod list;
 mod mailbox;
 mod messages;
 mod names;
 mod open_accounts;
 mod presence;
 mod read;
+mod records;
 mod spool;
 mod stages;
 mod summary;
@@ -38,7 +41,7 @@ use std::{
 use bytes::Bytes;
 
 use rmail_proto::{
-    AccountId, Address, MailboxId, ModSeq, Uid, UnixTime,
+    AccountId, Address, InstanceId, MailboxId, ModSeq, Uid, UnixTime,
     imap::{Changes, Columns, Mailbox, MailboxStatus, MessageData},
 };
 
@@ -54,9 +57,10 @@ use self::{
     stages::Stages,
 };
 use crate::{
-    Account, AccountWrite, DirectoryWrite, Files, MailboxRef, MailboxState, PeerNews, QueueFilter,
-    QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError,
-    Written, store::Result,
+    Account, AccountWrite, DirectoryWrite, Files, Listing, MailboxChanges, MailboxRef,
+    MailboxState, MessageChanges, PeerNews, QueueFilter, QueuedMessage, QueuedSummary, Record,
+    RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError, StoredMessage,
+    Upload, Written, store::Result,
 };
 
 /// The store of one `mail_root`, which other processes may share.
@@ -171,6 +175,19 @@ impl Store for SqliteStore {
         self.directory.version()
     }
 
+    fn record(&self, now: UnixTime, kind: RecordKind, key: u128) -> Result<Option<Record>> {
+        self.directory.record(now, kind, key)
+    }
+
+    fn records(
+        &self,
+        now: UnixTime,
+        kind: RecordKind,
+        account: Option<AccountId>,
+    ) -> Result<Vec<Record>> {
+        self.directory.records(now, kind, account)
+    }
+
     fn write_directory(
         &self,
         now: UnixTime,
@@ -236,6 +253,52 @@ impl Store for SqliteStore {
         self.with_account(account, |database| {
             database.read(&self.around, mailbox, uid, offset, length)
         })
+    }
+
+    fn list(
+        &self,
+        account: AccountId,
+        listing: &Listing,
+        with_total: bool,
+    ) -> Result<(Vec<StoredMessage>, Option<u64>)> {
+        self.with_account(account, |database| database.list(listing, with_total))
+    }
+
+    fn find_message(
+        &self,
+        account: AccountId,
+        instance: InstanceId,
+    ) -> Result<Option<StoredMessage>> {
+        self.with_account(account, |database| database.find_message(instance))
+    }
+
+    fn message_changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Option<MessageChanges>> {
+        self.with_account(account, |database| database.message_changes(mailbox, since))
+    }
+
+    fn mailbox_changes(&self, account: AccountId, since: ModSeq) -> Result<MailboxChanges> {
+        self.with_account(account, |database| database.mailbox_changes(since))
+    }
+
+    fn document(&self, account: AccountId, name: &str) -> Result<Option<String>> {
+        self.with_account(account, |database| database.document(name))
+    }
+
+    fn upload(&self, account: AccountId, now: UnixTime, key: &[u8; 32]) -> Result<Option<Upload>> {
+        self.with_account(account, |database| database.upload(now, key))
+    }
+
+    fn upload_content(&self, account: AccountId, key: &[u8; 32]) -> Result<Bytes> {
+        self.with_account(account, |database| database.upload_content(key))
+    }
+
+    fn uploads(&self, account: AccountId, now: UnixTime) -> Result<(u64, u64)> {
+        self.with_account(account, |database| database.uploads(now))
     }
 
     fn write_account(

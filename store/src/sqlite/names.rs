@@ -6,9 +6,10 @@ use rmail_proto::{MailboxId, imap::SpecialUse};
 
 use super::{
     batch::Batch,
+    database::to_sql,
     mailbox::{INBOX, MailboxRow, canonical_name, insert_mailbox, new_name, subscribe, superiors},
 };
-use crate::{AccountWritten, MailboxRef, StoreError, store::Result};
+use crate::{AccountWritten, MailboxRef, StoreError, limits, store::Result};
 
 impl Batch<'_> {
     pub(super) fn create_mailbox(
@@ -65,6 +66,16 @@ impl Batch<'_> {
             return Err(StoreError::MailboxProtected);
         }
         self.release_all_contents(&mailbox)?;
+        let modseq = to_sql(self.modseq());
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO vanished_mailboxes VALUES (?1, ?2)")?
+            .execute(params![mailbox.id.0.to_be_bytes(), modseq])?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM vanished_mailboxes WHERE modseq <= (SELECT modseq FROM \
+                 vanished_mailboxes ORDER BY modseq DESC LIMIT 1 OFFSET ?1)",
+            )?
+            .execute([limits::MAILBOX_TOMBSTONES_MAX])?;
         for sql in [
             "DELETE FROM messages WHERE mailbox = ?1",
             "DELETE FROM vanished WHERE mailbox = ?1",
@@ -103,13 +114,16 @@ impl Batch<'_> {
             return Err(StoreError::MailboxProtected);
         }
         self.create_superiors(&to)?;
+        let modseq = to_sql(self.modseq());
         let own = exists.then(|| from.clone());
         for old in own.into_iter().chain(children) {
             let new = new_name(&format!("{to}{}", &old[from.len()..]))?;
             self.must_be_free(&new)?;
             self.connection
-                .prepare_cached("UPDATE mailboxes SET name = ?2 WHERE name = ?1")?
-                .execute(params![old, new])?;
+                .prepare_cached(
+                    "UPDATE mailboxes SET name = ?2, highest_modseq = ?3 WHERE name = ?1",
+                )?
+                .execute(params![old, new, modseq])?;
         }
         Ok(AccountWritten::Done)
     }

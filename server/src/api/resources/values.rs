@@ -264,6 +264,7 @@ mod tests {
             display_name: String::new(),
             quota_bytes: 0,
             created_at: UnixTime(0),
+            last_login_at: None,
         }
     }
 
