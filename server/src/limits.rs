@@ -193,3 +193,28 @@ pub const HEADERS_TOLD: usize = 1000;
 
 /// Longest file name that the API tells, in characters.
 pub const FILE_NAME_CHARS: usize = 255;
+
+/// Messages taken apart that the API keeps in memory, in bytes.
+pub const PARSED_CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Brackets within each other in a client's JSON.
+pub const JSON_DEPTH: usize = 64;
+
+/// Longest user name, domain or password of a login, in bytes.
+pub const LOGIN_VALUE_BYTES: usize = 1024;
+
+/// Shortest password that can be set by the API, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+
+/// Contents of HTTP requests that are held in memory, in bytes, of all connections together; what
+/// is beyond gets 503.
+pub const HTTP_CONTENT_BYTES_HELD: usize = 256 * 1024 * 1024;
+
+/// Longest name of a folder in the API, in characters.
+pub const FOLDER_NAME_CHARS: usize = 255;
+
+/// Items of a page of the native endpoints that nobody asked another size of.
+pub const NATIVE_PAGE_ITEMS: u64 = 50;
+
+/// Items of a page of the native endpoints.
+pub const NATIVE_PAGE_ITEMS_MAX: u64 = 500;

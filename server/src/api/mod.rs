@@ -1,12 +1,15 @@
 //! The HTTP API, as far as it is pure: which endpoints there are, what they are asked and answer,
-//! and what a request must bring along. The node does not know it yet.
+//! and what a request must bring along.
 
+pub mod answer;
 pub mod error;
+pub mod exchange;
 pub mod odata;
 pub mod openapi;
 pub mod prefer;
 pub mod resources;
 pub mod routes;
 pub mod schema;
+pub mod service;
 pub mod time;
 pub mod token;

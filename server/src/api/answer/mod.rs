@@ -1,0 +1,224 @@
+//! Carrying requests out: from an [`Exchange`], its content and the store to an answer.
+//!
+//! A handler is a function of these alone: the time and all randomness come with the exchange. It
+//! may block, so it runs as a job; what it wrote is told by [`Answer::touched`], for those who wait
+//! for changes. When a database is busy nothing was written, and the whole is done again.
+
+mod auth;
+mod cache;
+mod context;
+mod folders;
+mod graph_folders;
+mod lists;
+mod native_folders;
+mod reply;
+
+use bytes::Bytes;
+use rmail_proto::{
+    AccountId, MailboxId, Uid,
+    http::{FieldName, FieldValue, Response},
+};
+use rmail_store::{Store, StoreError};
+
+pub use self::{cache::Caches, context::Cx};
+use self::reply::{Content, Reply};
+use super::{
+    error::{ApiError, Occasion},
+    exchange::Exchange,
+    routes::{RouteName, Scope},
+    service::{Service, with_origin},
+};
+
+/// What a handler works with.
+pub struct Place<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The API.
+    pub service: &'a Service,
+    /// What was read before.
+    pub caches: &'a Caches,
+    /// A key of this process, which nobody knows: for what must not be guessed.
+    pub process_key: &'a [u8; 32],
+}
+
+/// An answer, and what was done for it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response, but for a body that is to be read from the store.
+    pub response: Response,
+    /// That body.
+    pub stored: Option<StoredBody>,
+    /// What was written.
+    pub touched: Touched,
+}
+
+/// A body that is a message as it is stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StoredBody {
+    /// Whose.
+    pub account: AccountId,
+    /// Where.
+    pub mailbox: MailboxId,
+    /// Which.
+    pub uid: Uid,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// What was written, for those who wait for changes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Touched {
+    /// Accounts whose mail has changed.
+    pub accounts: Vec<AccountId>,
+    /// Whether the directory has changed.
+    pub directory: bool,
+    /// Whether something was spooled.
+    pub spool: bool,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// The client is told this.
+    Refused(ApiError),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What a handler returns.
+type Outcome = Result<Reply, Failure>;
+
+/// Carries a request out.
+///
+/// # Errors
+///
+/// `Busy` alone: nothing has happened, and it is to be tried again.
+pub fn answer(
+    place: &Place<'_>,
+    exchange: &Exchange,
+    content: &Bytes,
+) -> Result<Answer, StoreError> {
+    let mut cx = Cx::new(place, exchange, content);
+    let outcome = authorize(&mut cx).and_then(|()| dispatch(&mut cx));
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(Failure::Store(StoreError::Busy)) if !cx.has_written() => {
+            return Err(StoreError::Busy);
+        }
+        Err(failure) => {
+            let response = api_error(failure).into_response(
+                exchange.matched.route.family,
+                &Occasion {
+                    now: exchange.now,
+                    id: exchange.id,
+                    client_id: exchange.client_id.as_deref(),
+                },
+            );
+            return Ok(Answer {
+                response: with_origin(response, exchange.allow_origin.clone()),
+                stored: None,
+                touched: cx.touched,
+            });
+        }
+    };
+    let stored = match &reply.content {
+        Content::Stored(stored, _) => Some(*stored),
+        Content::None | Content::Json(_) | Content::Bytes(..) => None,
+    };
+    let mut response = reply.into_response(exchange.matched.route.family);
+    if exchange.claims.is_some() {
+        response = response.with(
+            const { FieldName::new("Cache-Control") },
+            const { FieldValue::from_static("no-store") },
+        );
+    }
+    Ok(Answer {
+        response: with_origin(response, exchange.allow_origin.clone()),
+        stored,
+        touched: cx.touched,
+    })
+}
+
+/// Whether the token's account is there, and as the token says.
+fn authorize(cx: &mut Cx<'_>) -> Result<(), Failure> {
+    if cx.exchange.matched.route.scope == Scope::Open {
+        return Ok(());
+    }
+    cx.load_account()
+}
+
+/// What a client hears of the store's troubles.
+fn api_error(failure: Failure) -> ApiError {
+    let error = match failure {
+        Failure::Refused(error) => return error,
+        Failure::Store(error) => error,
+    };
+    match error {
+        StoreError::Busy => ApiError::unavailable().retry_after(std::time::Duration::from_secs(1)),
+        StoreError::Full => {
+            tracing::error!("the disk is full");
+            ApiError::unavailable().retry_after(std::time::Duration::from_secs(60))
+        }
+        StoreError::NoSuchAccount => ApiError::without_token(true),
+        StoreError::NoSuchMailbox
+        | StoreError::NoSuchMessage
+        | StoreError::NoSuchUpload
+        | StoreError::NoSuchEntry => ApiError::item_not_found(),
+        StoreError::AddressTaken => ApiError::conflict(),
+        StoreError::MailboxExists => ApiError::folder_exists(),
+        StoreError::MailboxProtected => ApiError::invalid_request(),
+        StoreError::ChangedSince => ApiError::changed_since(),
+        StoreError::TooMany(what) => {
+            ApiError::invalid_request().with_message(format!("There are too many {what}."))
+        }
+        StoreError::InDelivery => ApiError::conflict(),
+        StoreError::Failed(error) => {
+            tracing::error!(error, "the store failed");
+            ApiError::internal()
+        }
+    }
+}
+
+fn dispatch(cx: &mut Cx<'_>) -> Outcome {
+    use RouteName as R;
+    match cx.exchange.matched.route.name {
+        R::Health => auth::health(cx),
+        R::OpenApi => Ok(auth::openapi()),
+        R::Login => auth::login(cx),
+        R::TokenGrant => auth::grant_token(cx),
+        R::GetMe => auth::me(cx),
+        R::Refresh => auth::refresh(cx),
+        R::Logout => auth::logout(cx),
+        R::LogoutAll => auth::logout_all(cx),
+        R::ChangePassword => auth::change_password(cx),
+        R::ListNativeFolders => native_folders::list(cx),
+        R::CreateNativeFolder => native_folders::create(cx),
+        R::UpdateNativeFolder => native_folders::update(cx),
+        R::DeleteNativeFolder => native_folders::delete(cx),
+        R::ListFolders => graph_folders::list(cx),
+        R::CreateFolder => graph_folders::create(cx),
+        R::CountFolders => graph_folders::count(cx),
+        R::GetFolder | R::GetChildFolder => graph_folders::show(cx),
+        R::UpdateFolder | R::UpdateChildFolder => graph_folders::update(cx),
+        R::DeleteFolder | R::DeleteChildFolder => graph_folders::delete(cx),
+        R::ListChildFolders => graph_folders::list_children(cx),
+        R::CreateChildFolder => graph_folders::create_child(cx),
+        R::CountChildFolders => graph_folders::count_children(cx),
+        R::MoveFolder => graph_folders::relocate(cx),
+        R::CopyFolder => graph_folders::copy(cx),
+        R::PurgeFolder => graph_folders::purge(cx),
+        _ => Err(ApiError::internal().into()),
+    }
+}
