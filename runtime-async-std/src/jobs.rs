@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
     process::exit,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -115,10 +115,11 @@ impl Hub {
         self: &Arc<Self>,
         kind: ListenerKind,
         peer: SocketAddr,
+        local: IpAddr,
     ) -> (Admission, Receiver<SessionEvent>) {
         let (sender, events) = unbounded();
         let admission = self.with_shared(|shared, now| {
-            let admission = shared.node.handle_connection(now, kind, peer);
+            let admission = shared.node.handle_connection(now, kind, peer, local);
             if let Admission::Admitted(session) = &admission {
                 shared.sessions.insert(session.id(), sender);
             }

@@ -50,7 +50,10 @@ async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {
         };
         // Without it the answer to a client that waits for it would be held back.
         let _ = stream.set_nodelay(true);
-        let (admission, events) = hub.handle_connection(spec.kind, peer);
+        let local = stream
+            .local_addr()
+            .map_or(spec.address.ip(), |local| local.ip());
+        let (admission, events) = hub.handle_connection(spec.kind, peer, local);
         match admission {
             Admission::Admitted(session) => {
                 tokio::spawn(session::drive(Arc::clone(hub), stream, session, events));

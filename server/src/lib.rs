@@ -9,6 +9,7 @@ pub mod limits;
 pub mod node;
 pub mod outbound;
 pub mod outside;
+mod private_files;
 pub mod search;
 pub mod session;
 pub mod startup;

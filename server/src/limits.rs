@@ -218,3 +218,9 @@ pub const NATIVE_PAGE_ITEMS: u64 = 50;
 
 /// Items of a page of the native endpoints.
 pub const NATIVE_PAGE_ITEMS_MAX: u64 = 500;
+
+/// Connections to the HTTP API.
+pub const HTTP_CONNECTIONS: usize = 1_000;
+
+/// Tokens whose requests are counted, before those of whom nothing is to be remembered go.
+pub const TOKENS_COUNTED: usize = 10_000;

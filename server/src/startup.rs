@@ -7,9 +7,10 @@ use rmail_store::{RealFiles, SqliteStore, Store, StoreError};
 use thiserror::Error;
 
 use crate::{
+    api::service::ApiKeys,
     cli::Prepared,
     node::{Node, NodeSetup, World},
-    outside::{name_servers, random},
+    outside::{name_servers, random, token_secret},
     tls::{ClientTls, ServerTls, TlsError},
 };
 
@@ -31,6 +32,17 @@ pub enum StartError {
     /// The certificate can't be used or made.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The secret that signs tokens can't be read or made.
+    #[error(
+        "the secret in {folder} can't be read or made: {source}; make the folder writable for the \
+         user that runs rmail, or set exchange_api.token_secret"
+    )]
+    Secrets {
+        /// Where it is kept.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The store can't be opened.
     #[error("the mail in {mail_root} can't be opened: {source}")]
     Store {
@@ -61,6 +73,11 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
     for warning in &tls.warnings {
         tracing::warn!("{warning}");
     }
+    let token_secret = token_secret::load_or_make(&config.mail_root);
+    let token_secret = token_secret.map_err(|source| StartError::Secrets {
+        folder: config.mail_root.join("secrets"),
+        source,
+    })?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let hint_socket = store.hint_socket();
     let node = Node::new(NodeSetup {
@@ -71,6 +88,10 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
         seed: random::seed(),
         cache_key: Secret::new(random::bytes()),
         hashes_running_max: 2 * processors,
+        api_keys: ApiKeys {
+            token_secret,
+            process: Secret::new(random::bytes()),
+        },
     });
     let world = World {
         store: Arc::new(store),

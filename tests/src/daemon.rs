@@ -114,15 +114,21 @@ pub enum Port {
     Imap,
     /// IMAP over implicit TLS.
     Imaps,
+    /// The HTTP API.
+    Http,
+    /// The HTTP API over implicit TLS.
+    Https,
 }
 
 impl Port {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Smtp,
         Self::Submission,
         Self::Smtps,
         Self::Imap,
         Self::Imaps,
+        Self::Http,
+        Self::Https,
     ];
 
     /// Section and key in the configuration.
@@ -133,6 +139,8 @@ impl Port {
             Self::Smtps => ("smtp", "smtps_port"),
             Self::Imap => ("imap", "port"),
             Self::Imaps => ("imap", "imaps_port"),
+            Self::Http => ("exchange_api", "port"),
+            Self::Https => ("exchange_api", "secure_port"),
         }
     }
 }
@@ -184,7 +192,7 @@ impl MailRoot {
             ..Setup::default()
         };
         // The ports are chosen at each start.
-        let config = setup.config_json(Path::new("./mail"), [0; 5]);
+        let config = setup.config_json(Path::new("./mail"), [0; 7]);
         let mut daemon = Daemon {
             kind,
             config_path: self.folder().join(format!("config-{number}.json")),
@@ -241,8 +249,12 @@ impl Daemon {
     /// For a plain client: implicit TLS where the listener has it, else none.
     pub fn door(&self, port: Port) -> Door {
         match port {
-            Port::Smtp | Port::Submission | Port::Imap => Door::clear(self.address(port)),
-            Port::Smtps | Port::Imaps => Door::tls(self.address(port), &self.root.certificate()),
+            Port::Smtp | Port::Submission | Port::Imap | Port::Http => {
+                Door::clear(self.address(port))
+            }
+            Port::Smtps | Port::Imaps | Port::Https => {
+                Door::tls(self.address(port), &self.root.certificate())
+            }
         }
     }
 

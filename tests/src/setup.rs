@@ -54,9 +54,9 @@ impl Default for Setup {
 
 impl Setup {
     /// The configuration of a server, as in its file: on loopback, with these ports (in the order
-    /// 25, 587, 465, 143, 993).
-    pub fn config_json(&self, mail_root: &Path, ports: [u16; 5]) -> Value {
-        let [smtp, submission, smtps, imap, imaps] = ports;
+    /// 25, 587, 465, 143, 993, 9002, 9003).
+    pub fn config_json(&self, mail_root: &Path, ports: [u16; 7]) -> Value {
+        let [smtp, submission, smtps, imap, imaps, http, https] = ports;
         let mut config = json!({
             "hostname": "mail.example.com",
             "mail_root": mail_root,
@@ -68,7 +68,7 @@ impl Setup {
                 "smtps_port": smtps,
             },
             "imap": { "host": "127.0.0.1", "port": imap, "imaps_port": imaps },
-            "exchange_api": { "host": "127.0.0.1", "port": 0, "secure_port": 0 },
+            "exchange_api": { "host": "127.0.0.1", "port": http, "secure_port": https },
         });
         merge(&mut config, &self.config);
         config
@@ -80,7 +80,7 @@ impl Setup {
     ///
     /// When the journey asks for a faulty one.
     pub fn config(&self, mail_root: &Path) -> Config {
-        let json = self.config_json(mail_root, [25, 587, 465, 143, 993]);
+        let json = self.config_json(mail_root, [25, 587, 465, 143, 993, 9002, 9003]);
         let (config, warnings) = Config::load(&json.to_string(), mail_root)
             .unwrap_or_else(|faults| panic!("a journey's configuration is faulty: {faults}"));
         assert!(

@@ -94,8 +94,11 @@ impl Site {
         let stream = self.wire(|wire| wire.connect(server, listener));
         let mut client = Client::new(self.clone(), stream);
         match listener {
-            ListenerKind::Smtps | ListenerKind::Imaps => client.start_tls(),
-            ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Imap => {}
+            ListenerKind::Smtps | ListenerKind::Imaps | ListenerKind::Https => client.start_tls(),
+            ListenerKind::Smtp
+            | ListenerKind::Submission
+            | ListenerKind::Imap
+            | ListenerKind::Http => {}
         }
         client
     }

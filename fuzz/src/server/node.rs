@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use rmail_proto::{Instant, Now, Secret, UnixTime};
 use rmail_server::{
+    api::service::ApiKeys,
     config::Config,
     node::{Node, NodeAction, NodeSetup},
     tls::{ClientTls, ServerTls},
@@ -51,6 +52,10 @@ fn setup() -> NodeSetup {
         seed: 1,
         cache_key: Secret::new([1; 32]),
         hashes_running_max: 2,
+        api_keys: ApiKeys {
+            token_secret: Secret::new("a secret of at least 32 bytes, truly".to_owned()),
+            process: Secret::new([2; 32]),
+        },
     }
 }
 

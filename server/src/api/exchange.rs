@@ -10,7 +10,7 @@ use rmail_proto::{
 use super::{
     odata::Options,
     prefer::Preferences,
-    routes::{Matched, Param},
+    routes::{Matched, Param, RouteName},
     token::Claims,
 };
 
@@ -82,6 +82,18 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Whether carrying it out burns the processor: a password is hashed.
+    pub fn checks_password(&self) -> bool {
+        matches!(
+            self.matched.route.name,
+            RouteName::Login
+                | RouteName::TokenGrant
+                | RouteName::ChangePassword
+                | RouteName::CreateNativeUser
+                | RouteName::UpdateNativeUser
+        )
+    }
+
     /// What the path says in this place; empty where it says nothing.
     pub fn param(&self, param: Param) -> &str {
         self.matched.param(param).unwrap_or_default()

@@ -6,14 +6,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use aws_lc_rs::hmac;
 use rmail_proto::{
     Now, Secret,
-    http::{
-        self, Body, Content, Field, FieldName, FieldValue, Method, Request, Response, Status,
-    },
+    http::{self, Body, Content, Field, FieldName, FieldValue, Method, Request, Response, Status},
 };
 
 use super::{
+    answer::Caches,
     error::{ApiError, Family, Occasion},
     exchange::{ContentKind, Exchange, Origin},
     odata::{self, Cursors, Options},
@@ -48,7 +48,20 @@ pub struct Service {
     pub tokens: Tokens,
     /// Seals places in lists.
     pub cursors: Cursors,
+    /// What was read before.
+    pub caches: Arc<Caches>,
+    keys: ApiKeys,
     router: Router,
+}
+
+/// The secrets of the API that are not in the configuration.
+#[derive(Clone, Debug)]
+pub struct ApiKeys {
+    /// Signs tokens where the configuration names no secret. The same for all processes on a
+    /// `mail_root`.
+    pub token_secret: Secret<String>,
+    /// What must not be guessed is drawn with it. This process's own.
+    pub process: Secret<[u8; 32]>,
 }
 
 /// What becomes of a request's head.
@@ -75,11 +88,12 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// `made_secret` signs tokens where the configuration names no secret.
-    pub fn new(config: Arc<Config>, made_secret: &Secret<String>) -> Self {
+    /// An API with these settings.
+    pub fn new(config: Arc<Config>, keys: ApiKeys) -> Self {
         let api = &config.exchange_api;
-        let secret = api.token_secret.as_ref().unwrap_or(made_secret);
+        let secret = api.token_secret.as_ref().unwrap_or(&keys.token_secret);
         Self {
+            caches: Arc::default(),
             tokens: Tokens::new(
                 secret,
                 &api.token_secret_previous,
@@ -90,7 +104,27 @@ impl Service {
             cursors: Cursors::new(secret.reveal().as_bytes()),
             router: Router::new(),
             config,
+            keys,
         }
+    }
+
+    /// The same with other settings.
+    pub fn with_config(&self, config: Arc<Config>) -> Self {
+        Self {
+            caches: Arc::clone(&self.caches),
+            ..Self::new(config, self.keys.clone())
+        }
+    }
+
+    /// Draws what nobody can guess: it depends on a key of this process and on all of `context`.
+    pub fn draw(&self, context: &[&[u8]]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.keys.process.reveal());
+        let mut mac = hmac::Context::with_key(&key);
+        for part in context {
+            mac.update(part);
+        }
+        let tag = mac.sign();
+        tag.as_ref().try_into().expect("SHA-256 gives 32 bytes")
     }
 
     /// What a connection's machine is made with.
@@ -228,16 +262,16 @@ impl Service {
         };
         name == "localhost"
             || name == self.config.hostname.as_str()
-            || self.config.domains.iter().any(|domain| is_of_domain(domain.as_str()))
+            || self
+                .config
+                .domains
+                .iter()
+                .any(|domain| is_of_domain(domain.as_str()))
     }
 
     /// Where the request came to: what absolute URLs begin with, who asks, and whether all of it
     /// was over HTTPS.
-    fn place(
-        &self,
-        origin: Origin,
-        request: &Request,
-    ) -> Result<(String, IpAddr, bool), ApiError> {
+    fn place(&self, origin: Origin, request: &Request) -> Result<(String, IpAddr, bool), ApiError> {
         let is_proxied = self.is_trusted(origin.peer);
         let forwarded = |name| request.field(name).filter(|_| is_proxied);
         let is_https = match forwarded("x-forwarded-proto") {
@@ -387,9 +421,10 @@ pub fn with_origin(response: Response, allow_origin: Option<FieldValue>) -> Resp
 
 /// What the content is, if it may be that.
 fn content_kind(request: &Request, matched: &Matched) -> Result<ContentKind, ApiError> {
-    if request.field("content-encoding").is_some_and(|encoding| {
-        !encoding.eq_ignore_ascii_case("identity")
-    }) {
+    if request
+        .field("content-encoding")
+        .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+    {
         return Err(ApiError::unsupported_media_type());
     }
     let named = request.field("content-type").unwrap_or_default();

@@ -7,11 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use rmail_proto::{Now, imap, smtp};
+use rmail_proto::{Now, http, imap, smtp};
 
 use super::{Node, SessionEntry, SessionKind};
 use crate::{
+    api::exchange::Origin,
     config::Config,
+    limits,
     session::{Machine, Session, SessionId, TlsSide},
 };
 
@@ -28,6 +30,10 @@ pub enum ListenerKind {
     Imap,
     /// IMAP over implicit TLS (port 993).
     Imaps,
+    /// The HTTP API.
+    Http,
+    /// The HTTP API over implicit TLS.
+    Https,
 }
 
 /// A listener to be opened.
@@ -57,6 +63,8 @@ impl ListenerKind {
             Self::Smtps => "smtps",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
 
@@ -68,22 +76,40 @@ impl ListenerKind {
             Self::Smtps => "smtp.smtps_port",
             Self::Imap => "imap.port",
             Self::Imaps => "imap.imaps_port",
+            Self::Http => "exchange_api.port",
+            Self::Https => "exchange_api.secure_port",
         }
     }
 
     pub(super) const fn is_imap(self) -> bool {
+        match self.served() {
+            Served::Imap => true,
+            Served::Smtp | Served::Http => false,
+        }
+    }
+
+    const fn served(self) -> Served {
         match self {
-            Self::Imap | Self::Imaps => true,
-            Self::Smtp | Self::Submission | Self::Smtps => false,
+            Self::Smtp | Self::Submission | Self::Smtps => Served::Smtp,
+            Self::Imap | Self::Imaps => Served::Imap,
+            Self::Http | Self::Https => Served::Http,
         }
     }
 
     const fn is_implicit_tls(self) -> bool {
         match self {
-            Self::Smtps | Self::Imaps => true,
-            Self::Smtp | Self::Submission | Self::Imap => false,
+            Self::Smtps | Self::Imaps | Self::Https => true,
+            Self::Smtp | Self::Submission | Self::Imap | Self::Http => false,
         }
     }
+}
+
+/// The protocols whose connections are counted together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Served {
+    Smtp,
+    Imap,
+    Http,
 }
 
 impl ListenerSpec {
@@ -115,23 +141,15 @@ impl Node {
         listeners(&self.config)
     }
 
-    /// Somebody has connected.
+    /// Somebody at `peer` has connected to our address `local`.
     pub fn handle_connection(
         &mut self,
         now: Now,
         kind: ListenerKind,
         peer: SocketAddr,
+        local: IpAddr,
     ) -> Admission {
-        let same_protocol = |entry: &&SessionEntry| match entry.kind {
-            SessionKind::Accepted(other) => other.is_imap() == kind.is_imap(),
-            SessionKind::Dialled => false,
-        };
-        let connections = self.sessions.values().filter(same_protocol).count();
-        let connections_max = match kind.is_imap() {
-            true => self.config.imap.max_connections,
-            false => self.config.smtp.max_connections,
-        };
-        if self.stopping.is_some() || connections >= connections_max.get() {
+        if self.stopping.is_some() || self.is_full(kind, peer.ip()) {
             let (peer, listener) = (peer.ip(), kind.name());
             tracing::info!(%peer, listener, "connection refused: too many");
             return Admission::Refused(refusal(kind, self.config.hostname.as_str()));
@@ -144,11 +162,39 @@ impl Node {
             selected: None,
         };
         self.sessions.insert(id, entry);
+        if kind.served() == Served::Http {
+            let origin = Origin {
+                peer: peer.ip().to_canonical(),
+                local,
+                is_tls: kind.is_implicit_tls(),
+            };
+            self.begin_http(id, origin);
+        }
         tracing::debug!(session = id.0, peer = %peer.ip(), listener = kind.name(), "connected");
         let machine = self.machine(now, kind, peer.ip());
         let tls = Some(TlsSide::Server(Arc::clone(&self.tls.config)));
         let session = Session::new(id, machine, tls, kind.is_implicit_tls(), now);
         Admission::Admitted(Box::new(session))
+    }
+
+    /// Whether one more connection is one too many.
+    fn is_full(&self, kind: ListenerKind, peer: IpAddr) -> bool {
+        let same_protocol = |entry: &&SessionEntry| match entry.kind {
+            SessionKind::Accepted(other) => other.served() == kind.served(),
+            SessionKind::Dialled => false,
+        };
+        let connections = self.sessions.values().filter(same_protocol).count();
+        match kind.served() {
+            Served::Smtp => connections >= self.config.smtp.max_connections.get(),
+            Served::Imap => connections >= self.config.imap.max_connections.get(),
+            Served::Http => {
+                let mut whitelist = self.config.rate_limit.whitelist.iter();
+                let each_max = self.config.exchange_api.limits.connections_per_ip.get();
+                connections >= limits::HTTP_CONNECTIONS
+                    || !whitelist.any(|network| network.contains(peer))
+                        && self.http_connections_of(peer.to_canonical()) >= each_max
+            }
+        }
     }
 
     fn machine(&mut self, now: Now, kind: ListenerKind, peer: IpAddr) -> Machine {
@@ -171,6 +217,10 @@ impl Node {
                 };
                 Machine::Imap(Box::new(imap::Server::new(config, now)))
             }
+            ListenerKind::Http | ListenerKind::Https => {
+                let config = self.api.machine_config(kind.is_implicit_tls(), seed);
+                Machine::Http(Box::new(http::Server::new(config, now)))
+            }
         }
     }
 
@@ -181,9 +231,11 @@ impl Node {
             listener: match kind {
                 ListenerKind::Submission => smtp::Listener::Submission,
                 ListenerKind::Smtps => smtp::Listener::ImplicitTlsSubmission,
-                ListenerKind::Smtp | ListenerKind::Imap | ListenerKind::Imaps => {
-                    smtp::Listener::Inbound
-                }
+                ListenerKind::Smtp
+                | ListenerKind::Imap
+                | ListenerKind::Imaps
+                | ListenerKind::Http
+                | ListenerKind::Https => smtp::Listener::Inbound,
             },
             peer,
             tls: match kind.is_implicit_tls() {
@@ -201,18 +253,26 @@ impl Node {
 /// What one connection too many hears. With implicit TLS it hears nothing.
 fn refusal(kind: ListenerKind, hostname: &str) -> Bytes {
     if kind.is_implicit_tls() {
-        Bytes::new()
-    } else if kind.is_imap() {
-        Bytes::from_static(b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n")
-    } else {
-        let reply = format!("421 4.7.0 {hostname} Too many connections, try again later\r\n");
-        Bytes::from(reply)
+        return Bytes::new();
+    }
+    match kind.served() {
+        Served::Smtp => {
+            let reply = format!("421 4.7.0 {hostname} Too many connections, try again later\r\n");
+            Bytes::from(reply)
+        }
+        Served::Imap => {
+            Bytes::from_static(b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n")
+        }
+        Served::Http => Bytes::from_static(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+              Content-Length: 0\r\n\r\n",
+        ),
     }
 }
 
 /// The listeners that a configuration asks for.
 pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
-    let (smtp, imap) = (&config.smtp, &config.imap);
+    let (smtp, imap, api) = (&config.smtp, &config.imap, &config.exchange_api);
     let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
         port.map(|port| ListenerSpec {
             kind,
@@ -225,6 +285,8 @@ pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
         spec(ListenerKind::Smtps, smtp.host, smtp.smtps_port),
         spec(ListenerKind::Imap, imap.host, imap.port),
         spec(ListenerKind::Imaps, imap.host, imap.imaps_port),
+        spec(ListenerKind::Http, api.host, api.port),
+        spec(ListenerKind::Https, api.host, api.secure_port),
     ];
     specs.into_iter().flatten().collect()
 }

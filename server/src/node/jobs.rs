@@ -26,7 +26,17 @@ use super::{
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{
-    config::Config, credentials, outbound::report::Report, outside, search, session::SessionId,
+    api::{
+        self,
+        answer::{Answer, StoredBody},
+        exchange::Exchange,
+        service::Service,
+    },
+    config::Config,
+    credentials,
+    outbound::report::Report,
+    outside, search,
+    session::SessionId,
 };
 
 /// What jobs may touch.
@@ -170,6 +180,28 @@ pub enum Job {
         asker: Asker,
         /// What the proof is made of.
         input: client::ScramInput,
+    },
+    /// Carry an HTTP request out.
+    Answer {
+        /// Who asks.
+        asker: Asker,
+        /// The API.
+        service: Arc<Service>,
+        /// What is asked.
+        exchange: Box<Exchange>,
+        /// The request's content.
+        content: Bytes,
+    },
+    /// Read a piece of a message for an HTTP client.
+    ReadStored {
+        /// Who asks.
+        asker: Asker,
+        /// Which message.
+        body: StoredBody,
+        /// From where.
+        offset: u64,
+        /// How much.
+        length: usize,
     },
     /// Read the configuration again.
     Reload,
@@ -359,6 +391,22 @@ pub enum Done {
         /// The proof.
         reply: client::Reply,
     },
+    /// Of `Answer`.
+    Answered {
+        /// Who asked.
+        asker: Asker,
+        /// As [`Job::is_hash`].
+        is_hash: bool,
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// Of `ReadStored`.
+    StoredRead {
+        /// Who asked.
+        asker: Asker,
+        /// The piece.
+        outcome: Result<Option<Bytes>, StoreError>,
+    },
     /// Of `Reload`: the configuration, or why it changes nothing.
     Reloaded(Result<Box<Config>, String>),
 }
@@ -366,7 +414,25 @@ pub enum Done {
 impl Job {
     /// Whether it burns the processor rather than waiting for the disk.
     pub fn is_hash(&self) -> bool {
-        matches!(self, Self::Authenticate { .. })
+        match self {
+            Self::Authenticate { .. } => true,
+            Self::Answer { exchange, .. } => exchange.checks_password(),
+            Self::CheckLogins(_)
+            | Self::FindAccount { .. }
+            | Self::Query { .. }
+            | Self::Select { .. }
+            | Self::Changes { .. }
+            | Self::WriteAccount { .. }
+            | Self::WriteSpool { .. }
+            | Self::Stage { .. }
+            | Self::DropStage(_)
+            | Self::LookAtPeers
+            | Self::Report { .. }
+            | Self::ReadSpooled { .. }
+            | Self::Scram { .. }
+            | Self::ReadStored { .. }
+            | Self::Reload => false,
+        }
     }
 
     /// The session that waits for it; delivery and the node itself are none.
@@ -376,6 +442,8 @@ impl Job {
             | Self::Query { asker, .. }
             | Self::Select { asker, .. }
             | Self::ReadSpooled { asker, .. }
+            | Self::Answer { asker, .. }
+            | Self::ReadStored { asker, .. }
             | Self::Scram { asker, .. }
             | Self::FindAccount {
                 lookup: Lookup::Recipient(asker),
@@ -581,6 +649,40 @@ impl Job {
                 asker,
                 reply: credentials::answer_scram(&input),
             },
+            Self::Answer {
+                asker,
+                service,
+                exchange,
+                content,
+            } => match contain(|| api::answer::answer(store, &service, &exchange, &content)) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::Answer {
+                    asker,
+                    service,
+                    exchange,
+                    content,
+                })),
+                outcome => Done::Answered {
+                    asker,
+                    is_hash: exchange.checks_password(),
+                    answer: Box::new(
+                        outcome.unwrap_or_else(|error| Answer::failed(&exchange, error)),
+                    ),
+                },
+            },
+            Self::ReadStored {
+                asker,
+                body,
+                offset,
+                length,
+            } => match store.read(body.account, body.mailbox, body.uid, offset, length) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::ReadStored {
+                    asker,
+                    body,
+                    offset,
+                    length,
+                })),
+                outcome => Done::StoredRead { asker, outcome },
+            },
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }
     }
@@ -591,6 +693,7 @@ impl Done {
     pub(super) fn is_hash(&self) -> bool {
         match self {
             Self::Busy(job) => job.is_hash(),
+            Self::Answered { is_hash, .. } => *is_hash,
             done => matches!(done, Self::Authenticated { .. }),
         }
     }

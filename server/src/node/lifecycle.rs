@@ -220,6 +220,8 @@ impl Node {
                 stage,
                 outcome,
             } => self.handle_staged(now, (session, upload), stage, outcome),
+            Done::Answered { asker, answer, .. } => self.handle_answered(now, asker, *answer),
+            Done::StoredRead { asker, outcome } => self.handle_stored_read(asker, outcome),
             Done::StageDropped => {}
             Done::Busy(job) => self.put_off(now, *job),
             Done::Peers {
@@ -305,6 +307,7 @@ impl Node {
                     .push_back(NodeAction::SetLogLevel(config.log_level));
                 self.directory.forget();
                 self.config = Arc::from(config);
+                self.api = Arc::new(self.api.with_config(Arc::clone(&self.config)));
                 self.reconfigure_lookups();
             }
             Err(faults) => {

@@ -12,6 +12,7 @@ mod conclusions;
 mod connections;
 mod delivery;
 mod directory;
+mod http;
 mod imap;
 mod jobs;
 mod lifecycle;
@@ -41,6 +42,7 @@ pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub use jobs::{Done, Job, World};
 
 use crate::{
+    api::service::{ApiKeys, Service},
     config::{Config, LogLevel},
     credentials::PasswordCache,
     session::{Call, Reply, Request, SessionEvent, SessionId},
@@ -111,12 +113,15 @@ pub struct NodeSetup {
     pub cache_key: Secret<[u8; 32]>,
     /// How many password hashes may be computed at once: twice the number of processors.
     pub hashes_running_max: usize,
+    /// The secrets of the HTTP API.
+    pub api_keys: ApiKeys,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Node {
     config: Arc<Config>,
+    api: Arc<Service>,
     tls: Arc<ServerTls>,
     client_tls: ClientTls,
     entropy: Entropy,
@@ -124,6 +129,7 @@ pub struct Node {
     jobs: JobQueues,
     sessions: BTreeMap<SessionId, SessionEntry>,
     sessions_begun: u64,
+    http: http::HttpSessions,
     directory: directory::Directory,
     passwords: PasswordCache,
     uploads: BTreeMap<(SessionId, UploadId), uploads::Upload>,
@@ -222,7 +228,9 @@ impl Node {
         let mut entropy = Entropy::new(setup.seed);
         let seed = entropy.next_u64();
         let lookups = lookups::Lookups::new(&setup.config, setup.resolv_conf, seed);
+        let api = Service::new(Arc::clone(&setup.config), setup.api_keys);
         Self {
+            api: Arc::new(api),
             config: setup.config,
             tls: setup.tls,
             client_tls: setup.client_tls,
@@ -238,6 +246,7 @@ impl Node {
             },
             sessions: BTreeMap::new(),
             sessions_begun: 0,
+            http: http::HttpSessions::default(),
             directory: directory::Directory::default(),
             passwords: PasswordCache::new(setup.cache_key.reveal()),
             uploads: BTreeMap::new(),
@@ -273,6 +282,7 @@ impl Node {
                 match call {
                     Call::Smtp(call, summary) => self.handle_smtp(now, asker, call, summary),
                     Call::Imap(call, summary) => self.handle_imap(now, asker, call, summary),
+                    Call::Http(call) => self.handle_http(now, asker, call),
                     Call::SmtpClient(call) => self.handle_smtp_client(now, asker, call),
                     Call::Raw(bytes) => self.handle_lookup_bytes(now, session, &bytes),
                 }
@@ -288,6 +298,7 @@ impl Node {
         if let Some(entry) = self.sessions.remove(&session) {
             self.close_selected(session, &entry);
             self.discard_uploads(session);
+            self.end_http(session);
             if entry.kind == SessionKind::Dialled {
                 self.handle_dialled_over(now, session);
             }
@@ -388,9 +399,8 @@ impl Node {
             let Some(job) = self.jobs.hashes_waiting.pop_front() else {
                 break;
             };
-            if let Job::Authenticate { asker, .. } = &job
-                && !self.sessions.contains_key(&asker.session)
-            {
+            let session = job.session();
+            if session.is_some_and(|session| !self.sessions.contains_key(&session)) {
                 // Nobody waits for it any more.
                 continue;
             }

@@ -7,3 +7,4 @@ pub mod configuration;
 pub mod hints;
 pub mod name_servers;
 pub mod random;
+pub mod token_secret;

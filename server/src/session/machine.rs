@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rmail_proto::{
-    Action, CallId, Connection, Event, Now, Timeout, UploadId, imap,
+    Action, CallId, Connection, Event, Now, Timeout, UploadId, http, imap,
     mime::Summary,
     smtp::{self, client},
 };
@@ -18,6 +18,8 @@ pub enum Machine {
     Smtp(Box<smtp::Server>),
     /// IMAP.
     Imap(Box<imap::Server>),
+    /// HTTP.
+    Http(Box<http::Server>),
     /// SMTP or LMTP, as the client.
     SmtpClient(Box<client::Client>),
     /// No protocol: what comes goes to the node, and back.
@@ -31,6 +33,8 @@ pub enum Call {
     Smtp(smtp::Call, Option<Arc<Summary>>),
     /// IMAP's.
     Imap(imap::Call, Option<Arc<Summary>>),
+    /// HTTP's.
+    Http(http::Call),
     /// An SMTP client's.
     SmtpClient(client::Call),
     /// Bytes that came.
@@ -44,6 +48,8 @@ pub enum Reply {
     Smtp(smtp::Reply),
     /// IMAP's.
     Imap(imap::Reply),
+    /// HTTP's.
+    Http(http::Reply),
     /// An SMTP client's.
     SmtpClient(client::Reply),
     /// Bytes to be sent.
@@ -62,6 +68,7 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.handle_input(now, input),
             Self::Imap(machine) => machine.handle_input(now, input),
+            Self::Http(machine) => machine.handle_input(now, input),
             Self::SmtpClient(machine) => machine.handle_input(now, input),
             Self::Raw(machine) => machine.handle_input(now, input),
         }
@@ -72,6 +79,7 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.handle_event(now, without_reply(event)),
             Self::Imap(machine) => machine.handle_event(now, without_reply(event)),
+            Self::Http(machine) => machine.handle_event(now, without_reply(event)),
             Self::SmtpClient(machine) => machine.handle_event(now, without_reply(event)),
             Self::Raw(machine) => machine.handle_event(now, without_reply(event)),
         }
@@ -85,13 +93,19 @@ impl Machine {
             (Self::Imap(machine), Reply::Imap(reply)) => {
                 machine.handle_event(now, Event::Reply(id, reply));
             }
+            (Self::Http(machine), Reply::Http(reply)) => {
+                machine.handle_event(now, Event::Reply(id, reply));
+            }
             (Self::SmtpClient(machine), Reply::SmtpClient(reply)) => {
                 machine.handle_event(now, Event::Reply(id, reply));
             }
             (Self::Raw(machine), Reply::Raw(bytes)) => {
                 machine.handle_event(now, Event::Reply(id, bytes));
             }
-            (Self::Smtp(_) | Self::Imap(_) | Self::SmtpClient(_) | Self::Raw(_), _) => {
+            (
+                Self::Smtp(_) | Self::Imap(_) | Self::Http(_) | Self::SmtpClient(_) | Self::Raw(_),
+                _,
+            ) => {
                 unreachable!("the node answers in the protocol it was asked in")
             }
         }
@@ -105,6 +119,9 @@ impl Machine {
             Self::Imap(machine) => machine
                 .poll_action()
                 .map(|action| map_call(action, |call| Call::Imap(call, None))),
+            Self::Http(machine) => machine
+                .poll_action()
+                .map(|action| map_call(action, Call::Http)),
             Self::SmtpClient(machine) => machine
                 .poll_action()
                 .map(|action| map_call(action, Call::SmtpClient)),
@@ -118,6 +135,7 @@ impl Machine {
         match self {
             Self::Smtp(machine) => machine.poll_timeout(),
             Self::Imap(machine) => machine.poll_timeout(),
+            Self::Http(machine) => machine.poll_timeout(),
             Self::SmtpClient(machine) => machine.poll_timeout(),
             Self::Raw(machine) => machine.poll_timeout(),
         }
@@ -143,7 +161,12 @@ impl Call {
                 data,
                 is_last: *last,
             }),
-            Self::Smtp(..) | Self::Imap(..) | Self::SmtpClient(_) | Self::Raw(_) => None,
+            // Its contents are no messages, and are not scanned.
+            Self::Http(_)
+            | Self::Smtp(..)
+            | Self::Imap(..)
+            | Self::SmtpClient(_)
+            | Self::Raw(_) => None,
         }
     }
 
@@ -152,14 +175,18 @@ impl Call {
         match self {
             Self::Smtp(smtp::Call::Discard { upload }, _)
             | Self::Imap(imap::Call::Discard { upload }, _) => Some(*upload),
-            Self::Smtp(..) | Self::Imap(..) | Self::SmtpClient(_) | Self::Raw(_) => None,
+            Self::Smtp(..)
+            | Self::Imap(..)
+            | Self::Http(_)
+            | Self::SmtpClient(_)
+            | Self::Raw(_) => None,
         }
     }
 
     pub(super) fn set_summary(&mut self, found: Option<Arc<Summary>>) {
         match self {
             Self::Smtp(_, summary) | Self::Imap(_, summary) => *summary = found,
-            Self::SmtpClient(_) | Self::Raw(_) => {}
+            Self::Http(_) | Self::SmtpClient(_) | Self::Raw(_) => {}
         }
     }
 }

@@ -1,10 +1,8 @@
 //! A certificate of our own making, in `{mail_root}/tls/`.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io,
     net::{Ipv4Addr, Ipv6Addr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -20,7 +18,11 @@ use super::{
     TlsError,
     pair::{Facts, Pair},
 };
-use crate::{config::Config, limits};
+use crate::{
+    config::Config,
+    limits,
+    private_files::{lock, make_folder, write_durably},
+};
 
 /// Clocks of clients may be this much behind.
 const BACKDATING_SECONDS: i64 = 24 * 60 * 60;
@@ -115,45 +117,6 @@ fn names(config: &Config) -> Result<Vec<SanType>, rcgen::Error> {
     names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
     names.push(SanType::IpAddress(Ipv6Addr::LOCALHOST.into()));
     Ok(names)
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// Waits until no other process is at it; free again when the handle is dropped.
-fn lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    file.lock()?;
-    Ok(file)
-}
-
-/// Puts a file in place: whole, or not at all.
-fn write_durably(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .create_new(true)
-        .write(true)
-        .mode(mode)
-        .open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn unwritable(path: &Path, cause: io::Error) -> TlsError {

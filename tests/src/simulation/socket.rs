@@ -49,8 +49,13 @@ impl Socket {
             received: Vec::new(),
         };
         match listener {
-            ListenerKind::Smtps | ListenerKind::Imaps => socket.start_tls().await?,
-            ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Imap => {}
+            ListenerKind::Smtps | ListenerKind::Imaps | ListenerKind::Https => {
+                socket.start_tls().await?
+            }
+            ListenerKind::Smtp
+            | ListenerKind::Submission
+            | ListenerKind::Imap
+            | ListenerKind::Http => {}
         }
         Ok(socket)
     }

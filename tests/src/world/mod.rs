@@ -364,7 +364,9 @@ impl World {
         self.streams_opened += 1;
         let id = StreamId(self.streams_opened);
         let peer = ([127, 0, 0, 1], 40_000).into();
-        let admission = process.node.handle_connection(self.now, listener, peer);
+        let admission = process
+            .node
+            .handle_connection(self.now, listener, peer, peer.ip());
         let place = process.id;
         let mut stream = Stream::new(id, process.id, self.conditions.link);
         match admission {

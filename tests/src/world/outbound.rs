@@ -57,7 +57,7 @@ impl World {
         let listening = self.process(target).expect("it was just found");
         match listening
             .node
-            .handle_connection(now, kind, (peer, 40_000).into())
+            .handle_connection(now, kind, (peer, 40_000).into(), to.ip())
         {
             Admission::Admitted(session) => stream.admit(session),
             Admission::Refused(bytes) => stream.refuse(now, &mut self.entropy, &bytes),

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use rmail_proto::{AccountId, Address, Entropy, Secret, UnixTime};
 use rmail_server::{
+    api::service::ApiKeys,
     config::Config,
     credentials::Credential,
     node::{Node, NodeSetup, World as JobWorld},
@@ -57,6 +58,10 @@ impl Process {
             seed: entropy.next_u64(),
             cache_key: Secret::new(bytes(&mut entropy)),
             hashes_running_max: 2,
+            api_keys: ApiKeys {
+                token_secret: Secret::new("the same for all processes of a host".to_owned()),
+                process: Secret::new(bytes(&mut entropy)),
+            },
         });
         let world = JobWorld {
             store: Arc::new(store),

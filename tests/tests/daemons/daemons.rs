@@ -62,6 +62,8 @@ impl Wire for Daemons {
             ListenerKind::Smtps => Port::Smtps,
             ListenerKind::Imap => Port::Imap,
             ListenerKind::Imaps => Port::Imaps,
+            ListenerKind::Http => Port::Http,
+            ListenerKind::Https => Port::Https,
         };
         let address = self.servers[server.0].address(port);
         let stream = TcpStream::connect(address).expect("the server listens");

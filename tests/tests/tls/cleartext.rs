@@ -59,6 +59,7 @@ fn cleartext_within_tls_ends_the_session_before_it_counts() {
                 "MAIL FROM:<eve@example.net>\r\n"
             }
             ListenerKind::Imap | ListenerKind::Imaps => "x SELECT INBOX\r\n",
+            ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
         };
         let said = client.send_raw(cleartext.as_bytes());
         assert_eq!(said, "");

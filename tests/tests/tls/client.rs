@@ -37,7 +37,7 @@ pub(crate) fn starttls(listener: ListenerKind) -> &'static str {
     match listener {
         ListenerKind::Smtp | ListenerKind::Submission => "EHLO client.example\r\nSTARTTLS\r\n",
         ListenerKind::Imap => "a STARTTLS\r\n",
-        ListenerKind::Smtps | ListenerKind::Imaps => "",
+        ListenerKind::Smtps | ListenerKind::Imaps | ListenerKind::Http | ListenerKind::Https => "",
     }
 }
 
@@ -48,6 +48,7 @@ pub(crate) fn noop(listener: ListenerKind) -> (&'static str, &'static str) {
             ("NOOP\r\n", "250 2.0.0 Ok\r\n")
         }
         ListenerKind::Imap | ListenerKind::Imaps => ("n NOOP\r\n", "n OK "),
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }
 
@@ -95,6 +96,7 @@ impl Client {
             ListenerKind::Imap | ListenerKind::Imaps => {
                 "l LOGIN alice secret\r\ns SELECT INBOX\r\n"
             }
+            ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
         };
         let said = self.say(commands);
         let is_good = said.contains("250 ") || said.contains("s OK ");

@@ -38,6 +38,7 @@ fn injections(listener: ListenerKind) -> &'static [&'static str] {
     match listener {
         ListenerKind::Imap | ListenerKind::Imaps => &IMAP_INJECTIONS,
         ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Smtps => &SMTP_INJECTIONS,
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }
 
@@ -62,6 +63,7 @@ fn assert_fresh(client: &mut Client, listener: ListenerKind) {
              BDAT 0 LAST\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n",
             &["503 ", "503 ", "503 ", "503 ", "503 "],
         ),
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     };
     let said = client.say(commands);
     let lines: Vec<&str> = said.lines().collect();

@@ -316,5 +316,6 @@ fn machine(listener: ListenerKind, now: Now) -> (Machine, bool) {
         ),
         ListenerKind::Imap => (imap(imap::Tls::Offered), false),
         ListenerKind::Imaps => (imap(imap::Tls::Implicit), true),
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }

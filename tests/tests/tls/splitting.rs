@@ -26,6 +26,7 @@ fn commands(listener: ListenerKind) -> &'static str {
             "1 LOGIN {5+}\r\nalice {6+}\r\nsecret\r\n2 APPEND INBOX {14+}\r\nSubject: cut\r\n\r\n\
              3 SELECT INBOX\r\n4 FETCH 1 BODY.PEEK[]\r\n5 LOGOUT\r\n"
         }
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }
 
@@ -57,6 +58,7 @@ fn converse(listener: ListenerKind, tls: ClientTls, segments: Segments) -> Outco
             ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Smtps => {
                 client.server.world.accepted.clone()
             }
+            ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
         },
         sent_bytes: client.sent_bytes,
     }
@@ -121,6 +123,7 @@ fn without_greeting(listener: ListenerKind, heard: &str) -> String {
             rest.to_owned()
         }
         ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Imap => heard.to_owned(),
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }
 

@@ -15,6 +15,7 @@ fn is_imap(listener: ListenerKind) -> bool {
     match listener {
         ListenerKind::Imap | ListenerKind::Imaps => true,
         ListenerKind::Smtp | ListenerKind::Submission | ListenerKind::Smtps => false,
+        ListenerKind::Http | ListenerKind::Https => unreachable!("mail listeners alone"),
     }
 }
 

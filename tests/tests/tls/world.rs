@@ -36,7 +36,9 @@ impl World {
         match call {
             Call::Smtp(call, _) => Reply::Smtp(self.answer_smtp(call)),
             Call::Imap(call, _) => Reply::Imap(self.answer_imap(call)),
-            Call::SmtpClient(_) | Call::Raw(_) => panic!("the machines are servers"),
+            Call::Http(_) | Call::SmtpClient(_) | Call::Raw(_) => {
+                panic!("the machines are mail servers")
+            }
         }
     }
 

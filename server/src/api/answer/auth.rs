@@ -210,10 +210,7 @@ fn issue(cx: &mut Cx<'_>, account: &Account) -> Result<Secret<String>, Failure> 
         tracing::debug!(%error, "the login could not be noted");
     }
     tracing::info!(account = %account.address, token = format!("{id:032x}"), "logged in");
-    Ok(cx
-        .service()
-        .tokens
-        .issue(cx.now(), &subject(account), id))
+    Ok(cx.service().tokens.issue(cx.now(), &subject(account), id))
 }
 
 fn subject(account: &Account) -> Subject {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
 use bytes::Bytes;
 use rmail_proto::{InstanceId, UnixTime};
 use rmail_store::{
@@ -11,7 +10,7 @@ use rmail_store::{
 };
 use serde_json::{Map, Value};
 
-use super::{Failure, Place, StoredBody, Touched, folders::Folders};
+use super::{Failure, StoredBody, Touched, folders::Folders};
 use crate::{
     api::{
         error::ApiError,
@@ -26,7 +25,8 @@ use crate::{
 
 /// One request on its way through a handler.
 pub struct Cx<'a> {
-    pub(super) place: &'a Place<'a>,
+    store: &'a dyn Store,
+    service: &'a Service,
     pub(super) exchange: &'a Exchange,
     /// The request's content.
     pub(super) content: &'a Bytes,
@@ -37,9 +37,15 @@ pub struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn new(place: &'a Place<'a>, exchange: &'a Exchange, content: &'a Bytes) -> Self {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        service: &'a Service,
+        exchange: &'a Exchange,
+        content: &'a Bytes,
+    ) -> Self {
         Self {
-            place,
+            store,
+            service,
             exchange,
             content,
             touched: Touched::default(),
@@ -52,7 +58,8 @@ impl<'a> Cx<'a> {
     /// The same for a request within this one, of the same account.
     pub(super) fn within<'b>(&'b self, exchange: &'b Exchange, content: &'b Bytes) -> Cx<'b> {
         Cx {
-            place: self.place,
+            store: self.store,
+            service: self.service,
             exchange,
             content,
             touched: Touched::default(),
@@ -71,11 +78,11 @@ impl<'a> Cx<'a> {
     }
 
     pub(super) fn store(&self) -> &'a dyn Store {
-        self.place.store
+        self.store
     }
 
     pub(super) fn service(&self) -> &'a Service {
-        self.place.service
+        self.service
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -124,13 +131,11 @@ impl<'a> Cx<'a> {
     /// Bytes that nobody can guess, others each time.
     pub(super) fn draw(&mut self) -> [u8; 32] {
         self.draws += 1;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.place.process_key);
-        let mut context = hmac::Context::with_key(&key);
-        context.update(&self.exchange.id.0.to_be_bytes());
-        context.update(&self.exchange.seed.to_be_bytes());
-        context.update(&self.draws.to_be_bytes());
-        let tag = context.sign();
-        tag.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+        self.service().draw(&[
+            &self.exchange.id.0.to_be_bytes(),
+            &self.exchange.seed.to_be_bytes(),
+            &self.draws.to_be_bytes(),
+        ])
     }
 
     /// 128 bits of [`draw`](Self::draw).
@@ -263,11 +268,11 @@ impl<'a> Cx<'a> {
     /// What a message says.
     pub(super) fn parsed(&self, message: &StoredMessage) -> Result<Arc<Parsed>, Failure> {
         let id = message.data.email_id;
-        if let Some(parsed) = self.place.caches.find(id) {
+        if let Some(parsed) = self.service.caches.find(id) {
             return Ok(parsed);
         }
         let parsed = Arc::new(Parsed::parse(&self.read(message)?));
-        self.place.caches.remember(id, &parsed);
+        self.service.caches.remember(id, &parsed);
         Ok(parsed)
     }
 
@@ -330,10 +335,7 @@ pub(super) fn facts<'m>(
         folder: message.mailbox,
         created_at: message.created_at,
         modified_at: message.modified_at,
-        importance: extras
-            .importance
-            .as_deref()
-            .and_then(Importance::parse),
+        importance: extras.importance.as_deref().and_then(Importance::parse),
         flag_dates: extras.flag_dates.map(|date| date.map(UnixTime)),
         category_names,
     }

@@ -294,7 +294,9 @@ pub(super) fn join(parent: Option<&Folder>, name: &str) -> String {
 
 /// A name that a folder can have, in NFC.
 pub(super) fn check_name(name: &str) -> Result<String, Failure> {
-    let name = ComposingNormalizerBorrowed::new_nfc().normalize(name.trim()).into_owned();
+    let name = ComposingNormalizerBorrowed::new_nfc()
+        .normalize(name.trim())
+        .into_owned();
     let is_good = (1..=limits::FOLDER_NAME_CHARS).contains(&name.chars().count())
         && !name.contains(SEPARATOR)
         && !name.chars().any(char::is_control);

@@ -309,7 +309,9 @@ fn create_below(cx: &mut Cx<'_>, parent: Option<&Folder>) -> Outcome {
 /// A folder as it is now, with the context of a single one.
 fn told_again(cx: &mut Cx<'_>, folder: &Folder, reply: fn(Value) -> Reply) -> Outcome {
     let folders = cx.folders()?;
-    let folder = folders.by_id(folder.id).ok_or_else(ApiError::item_not_found)?;
+    let folder = folders
+        .by_id(folder.id)
+        .ok_or_else(ApiError::item_not_found)?;
     let select = Select::by_default(Schema::MailFolder);
     let mut told = cx.mail_folder(&folders, folder)?.tell(&select);
     add_context(cx, &mut told);

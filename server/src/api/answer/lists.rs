@@ -88,7 +88,9 @@ pub(super) fn me(cx: &Cx<'_>) -> String {
 /// A parameter of an action, its name in any case.
 pub(super) fn parameter<'b>(body: &'b Map<String, Value>, name: &str) -> Option<&'b Value> {
     let found = body.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| value).filter(|value| !value.is_null())
+    found
+        .map(|(_, value)| value)
+        .filter(|value| !value.is_null())
 }
 
 /// Those items that are asked for, in the order that is asked for.

@@ -20,26 +20,14 @@ use rmail_proto::{
 };
 use rmail_store::{Store, StoreError};
 
-pub use self::{cache::Caches, context::Cx};
 use self::reply::{Content, Reply};
+pub use self::{cache::Caches, context::Cx};
 use super::{
     error::{ApiError, Occasion},
     exchange::Exchange,
     routes::{RouteName, Scope},
     service::{Service, with_origin},
 };
-
-/// What a handler works with.
-pub struct Place<'a> {
-    /// The store.
-    pub store: &'a dyn Store,
-    /// The API.
-    pub service: &'a Service,
-    /// What was read before.
-    pub caches: &'a Caches,
-    /// A key of this process, which nobody knows: for what must not be guessed.
-    pub process_key: &'a [u8; 32],
-}
 
 /// An answer, and what was done for it.
 #[derive(Debug)]
@@ -106,11 +94,12 @@ type Outcome = Result<Reply, Failure>;
 ///
 /// `Busy` alone: nothing has happened, and it is to be tried again.
 pub fn answer(
-    place: &Place<'_>,
+    store: &dyn Store,
+    service: &Service,
     exchange: &Exchange,
     content: &Bytes,
 ) -> Result<Answer, StoreError> {
-    let mut cx = Cx::new(place, exchange, content);
+    let mut cx = Cx::new(store, service, exchange, content);
     let outcome = authorize(&mut cx).and_then(|()| dispatch(&mut cx));
     let reply = match outcome {
         Ok(reply) => reply,
@@ -118,18 +107,9 @@ pub fn answer(
             return Err(StoreError::Busy);
         }
         Err(failure) => {
-            let response = api_error(failure).into_response(
-                exchange.matched.route.family,
-                &Occasion {
-                    now: exchange.now,
-                    id: exchange.id,
-                    client_id: exchange.client_id.as_deref(),
-                },
-            );
             return Ok(Answer {
-                response: with_origin(response, exchange.allow_origin.clone()),
-                stored: None,
                 touched: cx.touched,
+                ..Answer::refused(exchange, failure)
             });
         }
     };
@@ -149,6 +129,27 @@ pub fn answer(
         stored,
         touched: cx.touched,
     })
+}
+
+impl Answer {
+    /// The answer when the store failed, or a handler did.
+    pub fn failed(exchange: &Exchange, error: StoreError) -> Self {
+        Self::refused(exchange, Failure::Store(error))
+    }
+
+    fn refused(exchange: &Exchange, failure: Failure) -> Self {
+        let occasion = Occasion {
+            now: exchange.now,
+            id: exchange.id,
+            client_id: exchange.client_id.as_deref(),
+        };
+        let response = api_error(failure).into_response(exchange.matched.route.family, &occasion);
+        Self {
+            response: with_origin(response, exchange.allow_origin.clone()),
+            stored: None,
+            touched: Touched::default(),
+        }
+    }
 }
 
 /// Whether the token's account is there, and as the token says.

@@ -106,7 +106,7 @@ impl Site {
 
     fn connect(&mut self, kind: ListenerKind) -> SessionId {
         let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
-        match self.node.handle_connection(self.now, kind, peer) {
+        match self.node.handle_connection(self.now, kind, peer, peer.ip()) {
             Admission::Admitted(session) => session.id(),
             Admission::Refused(reason) => panic!("refused: {reason:?}"),
         }
@@ -203,6 +203,10 @@ fn new_node(config: &Arc<Config>) -> Node {
         seed: 1,
         cache_key: Secret::new([1; 32]),
         hashes_running_max: 2,
+        api_keys: ApiKeys {
+            token_secret: Secret::new("a secret of at least 32 bytes, truly".to_owned()),
+            process: Secret::new([2; 32]),
+        },
     })
 }
 

@@ -1,0 +1,358 @@
+//! What HTTP sessions ask.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rmail_proto::{
+    AccountId, Instant, Now,
+    http::{Accept, Body, Call, Content, Reply, Request, Response, SourceId, Status},
+};
+use rmail_store::StoreError;
+
+use super::{Asker, Job, Node, lifecycle::Hint};
+use crate::{
+    api::{
+        answer::{Answer, StoredBody, Touched},
+        error::{ApiError, Occasion},
+        exchange::{Exchange, Origin},
+        service::{Admitted, with_origin},
+    },
+    limits,
+    session::{self, SessionId},
+};
+
+/// What the node knows of its HTTP sessions.
+#[derive(Debug, Default)]
+pub(super) struct HttpSessions {
+    sessions: BTreeMap<SessionId, HttpSession>,
+    tokens: BTreeMap<u128, TokenUse>,
+    /// Bytes of contents in memory, of all sessions.
+    held_bytes: usize,
+}
+
+/// One of them. There is one request at a time.
+#[derive(Debug)]
+struct HttpSession {
+    origin: Origin,
+    /// The request whose content is on its way.
+    pending: Option<Pending>,
+    /// The token whose request is at work.
+    token: Option<u128>,
+    /// The body that is being read, under the name of the last source.
+    body: Option<StoredBody>,
+    sources: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    exchange: Box<Exchange>,
+    content: Vec<u8>,
+}
+
+/// What was asked with one token.
+#[derive(Clone, Copy, Debug)]
+struct TokenUse {
+    /// When the minute began that is counted.
+    since: Instant,
+    requests: u32,
+    running: u32,
+}
+
+/// What requests of one token are counted over.
+const TOKEN_PERIOD: Duration = Duration::from_secs(60);
+
+impl Node {
+    pub(super) fn begin_http(&mut self, session: SessionId, origin: Origin) {
+        let state = HttpSession {
+            origin,
+            pending: None,
+            token: None,
+            body: None,
+            sources: 0,
+        };
+        self.http.sessions.insert(session, state);
+    }
+
+    pub(super) fn end_http(&mut self, session: SessionId) {
+        if let Some(state) = self.http.sessions.remove(&session) {
+            if let Some(pending) = state.pending {
+                self.http.held_bytes -= pending.content.len();
+            }
+            if let Some(token) = state.token {
+                self.http.finish(token);
+            }
+        }
+    }
+
+    /// HTTP connections of one address.
+    pub(super) fn http_connections_of(&self, peer: std::net::IpAddr) -> usize {
+        let sessions = self.http.sessions.values();
+        sessions.filter(|state| state.origin.peer == peer).count()
+    }
+
+    pub(super) fn handle_http(&mut self, now: Now, asker: Asker, call: Call) {
+        match call {
+            Call::Request(request) => self.handle_http_request(now, asker, &request),
+            Call::Chunk { data, last, .. } => self.handle_http_content(asker, &data, last),
+            Call::Discard { .. } => self.drop_http_content(asker.session),
+            Call::Read { offset, length, .. } => self.read_http_body(asker, offset, length),
+            Call::Release { .. } => {
+                if let Some(state) = self.http.sessions.get_mut(&asker.session) {
+                    state.body = None;
+                }
+            }
+        }
+    }
+
+    fn handle_http_request(&mut self, now: Now, asker: Asker, request: &Request) {
+        let Some(state) = self.http.sessions.get(&asker.session) else {
+            return;
+        };
+        let seed = self.entropy.next_u64();
+        let (exchange, bytes_max, too_large) =
+            match self.api.admit(now, state.origin, request, seed) {
+                Admitted::Refused(response) => {
+                    return self.reply_http(asker, Reply::Respond(response));
+                }
+                Admitted::Wanted {
+                    exchange,
+                    bytes_max,
+                    too_large,
+                } => (exchange, bytes_max, too_large),
+            };
+        if let Some(claims) = &exchange.claims
+            && let Err(wait) = self.count_token(now, claims.id, &exchange)
+        {
+            let error = ApiError::too_many_requests().retry_after(wait);
+            return self.refuse_http(asker, &exchange, error);
+        }
+        let state = self.http.sessions.get_mut(&asker.session);
+        let state = state.expect("it was just found");
+        state.token = exchange.claims.as_ref().map(|claims| claims.id);
+        match request.content {
+            Content::Absent | Content::Length(0) => {
+                self.start_http(asker, exchange, Bytes::new());
+            }
+            Content::Length(_) | Content::Chunked => {
+                state.pending = Some(Pending {
+                    exchange,
+                    content: Vec::new(),
+                });
+                let accept = Accept {
+                    bytes_max,
+                    too_large,
+                };
+                self.reply_http(asker, Reply::Accept(accept));
+            }
+        }
+    }
+
+    fn handle_http_content(&mut self, asker: Asker, data: &Bytes, last: bool) {
+        let Some(state) = self.http.sessions.get_mut(&asker.session) else {
+            return;
+        };
+        let Some(pending) = &mut state.pending else {
+            // It was refused in the middle: the rest is passed over by the machine.
+            return;
+        };
+        if self.http.held_bytes + data.len() > limits::HTTP_CONTENT_BYTES_HELD {
+            let exchange = pending.exchange.clone();
+            self.drop_http_content(asker.session);
+            self.finish_http(asker.session);
+            let error = ApiError::unavailable().retry_after(Duration::from_secs(5));
+            return self.refuse_http(asker, &exchange, error);
+        }
+        pending.content.extend_from_slice(data);
+        self.http.held_bytes += data.len();
+        if !last {
+            return self.reply_http(asker, Reply::ChunkTaken);
+        }
+        let pending = state.pending.take().expect("it was just there");
+        self.http.held_bytes -= pending.content.len();
+        self.start_http(asker, pending.exchange, pending.content.into());
+    }
+
+    fn drop_http_content(&mut self, session: SessionId) {
+        let state = self.http.sessions.get_mut(&session);
+        if let Some(pending) = state.and_then(|state| state.pending.take()) {
+            self.http.held_bytes -= pending.content.len();
+            self.finish_http(session);
+        }
+    }
+
+    fn start_http(&mut self, asker: Asker, exchange: Box<Exchange>, content: Bytes) {
+        let job = Job::Answer {
+            asker,
+            service: Arc::clone(&self.api),
+            exchange,
+            content,
+        };
+        if job.is_hash() && self.jobs.hashes_waiting.len() >= limits::HASHES_WAITING {
+            let Job::Answer { exchange, .. } = job else {
+                unreachable!("it was just made");
+            };
+            self.finish_http(asker.session);
+            let error = ApiError::unavailable().retry_after(Duration::from_secs(5));
+            return self.refuse_http(asker, &exchange, error);
+        }
+        self.run(job);
+    }
+
+    /// A request was carried out.
+    pub(super) fn handle_answered(&mut self, now: Now, asker: Asker, answer: Answer) {
+        let Answer {
+            response,
+            stored,
+            touched,
+        } = answer;
+        self.finish_http(asker.session);
+        self.handle_touched(now, touched);
+        let Some(state) = self.http.sessions.get_mut(&asker.session) else {
+            return;
+        };
+        let response = match stored {
+            None => response,
+            Some(body) => {
+                state.sources += 1;
+                state.body = Some(body);
+                response.with_body(Body::Source {
+                    source: SourceId(state.sources),
+                    length: Some(body.size_bytes),
+                })
+            }
+        };
+        self.reply_http(asker, Reply::Respond(Box::new(response)));
+    }
+
+    /// Tells those who wait for changes.
+    fn handle_touched(&mut self, now: Now, touched: Touched) {
+        for account in touched.accounts {
+            self.tell_of_mail(account);
+        }
+        if touched.directory {
+            self.send_hint(&Hint::Directory);
+            self.handle_hint(now, &Hint::Directory.to_bytes());
+        }
+        if touched.spool {
+            self.claim_spooled(now);
+            self.claim_remote(now);
+        }
+    }
+
+    fn tell_of_mail(&mut self, account: AccountId) {
+        self.refresh_all(Some(account));
+        self.send_hint(&Hint::Account(account));
+    }
+
+    fn read_http_body(&mut self, asker: Asker, offset: u64, length: usize) {
+        let state = self.http.sessions.get(&asker.session);
+        match state.and_then(|state| state.body) {
+            Some(body) => self.run(Job::ReadStored {
+                asker,
+                body,
+                offset,
+                length,
+            }),
+            None => self.reply_http(asker, Reply::Piece(Bytes::new())),
+        }
+    }
+
+    /// A piece of a body was read. None at all breaks the response off: the message is gone.
+    pub(super) fn handle_stored_read(
+        &mut self,
+        asker: Asker,
+        outcome: Result<Option<Bytes>, StoreError>,
+    ) {
+        let piece = match outcome {
+            Ok(piece) => piece.unwrap_or_default(),
+            Err(error) => {
+                super::log_failure(&error, "a message can't be read");
+                Bytes::new()
+            }
+        };
+        self.reply_http(asker, Reply::Piece(piece));
+    }
+
+    fn refuse_http(&mut self, asker: Asker, exchange: &Exchange, error: ApiError) {
+        let occasion = Occasion {
+            now: exchange.now,
+            id: exchange.id,
+            client_id: exchange.client_id.as_deref(),
+        };
+        let response = error.into_response(exchange.matched.route.family, &occasion);
+        let response = with_origin(response, exchange.allow_origin.clone());
+        self.reply_http(asker, Reply::Respond(Box::new(response)));
+    }
+
+    fn reply_http(&mut self, asker: Asker, reply: Reply) {
+        if let Reply::Respond(response) = &reply {
+            log_response(asker.session, response);
+        }
+        self.reply(asker, session::Reply::Http(reply));
+    }
+
+    /// The session's request is at work no more.
+    fn finish_http(&mut self, session: SessionId) {
+        let state = self.http.sessions.get_mut(&session);
+        if let Some(token) = state.and_then(|state| state.token.take()) {
+            self.http.finish(token);
+        }
+    }
+
+    /// Counts a request of a token; how long to wait when there are too many.
+    fn count_token(&mut self, now: Now, token: u128, exchange: &Exchange) -> Result<(), Duration> {
+        let bounds = &self.config.exchange_api.limits;
+        let mut whitelist = self.config.rate_limit.whitelist.iter();
+        let is_free = whitelist.any(|network| network.contains(exchange.client));
+        let http = &mut self.http;
+        http.forget_tokens(now);
+        let entry = http.tokens.entry(token).or_insert(TokenUse {
+            since: now.at,
+            requests: 0,
+            running: 0,
+        });
+        if now.at >= entry.since + TOKEN_PERIOD {
+            entry.since = now.at;
+            entry.requests = 0;
+        }
+        if !is_free && entry.requests >= bounds.requests_per_minute.get() {
+            return Err((entry.since + TOKEN_PERIOD).since(now.at));
+        }
+        if !is_free && entry.running >= bounds.requests_at_once.get() {
+            return Err(Duration::from_secs(1));
+        }
+        entry.requests += 1;
+        entry.running += 1;
+        Ok(())
+    }
+}
+
+impl HttpSessions {
+    fn finish(&mut self, token: u128) {
+        if let Some(entry) = self.tokens.get_mut(&token) {
+            entry.running = entry.running.saturating_sub(1);
+        }
+    }
+
+    /// Makes room where there are many: those whose minute is over count from zero in any case.
+    fn forget_tokens(&mut self, now: Now) {
+        if self.tokens.len() < limits::TOKENS_COUNTED {
+            return;
+        }
+        self.tokens
+            .retain(|_, entry| entry.running > 0 || now.at < entry.since + TOKEN_PERIOD);
+    }
+}
+
+fn log_response(session: SessionId, response: &Response) {
+    let status = response.status();
+    match status {
+        Status::INTERNAL_SERVER_ERROR => {
+            tracing::error!(
+                session = session.0,
+                "a request failed; see the lines before"
+            );
+        }
+        _ => tracing::debug!(session = session.0, status = status.code(), "answered"),
+    }
+}
