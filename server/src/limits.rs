@@ -224,3 +224,6 @@ pub const HTTP_CONNECTIONS: usize = 1_000;
 
 /// Tokens whose requests are counted, before those of whom nothing is to be remembered go.
 pub const TOKENS_COUNTED: usize = 10_000;
+
+/// Piece in which a large content goes into a staged file.
+pub const STAGE_PIECE_BYTES: usize = 1024 * 1024;

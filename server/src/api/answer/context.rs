@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rmail_proto::{InstanceId, UnixTime};
 use rmail_store::{
-    Account, AccountUpdate, AccountWrite, AccountWritten, DirectoryWrite, RecordKind, Store,
-    StoredMessage,
+    Account, AccountUpdate, AccountWrite, AccountWritten, Content, DirectoryWrite, RecordKind,
+    Store, StoredMessage,
 };
 use serde_json::{Map, Value};
 
@@ -200,6 +200,29 @@ impl<'a> Cx<'a> {
         }
         let results: Result<_, _> = written.results.into_iter().collect();
         Ok(results?)
+    }
+
+    /// Hands on a new content as the store takes it: a large one in a staged file.
+    pub(super) fn with_content<T>(
+        &mut self,
+        bytes: Bytes,
+        use_it: impl FnOnce(&mut Self, Content) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if bytes.len() <= rmail_store::limits::INLINE_BYTES {
+            return use_it(self, Content::Inline(bytes));
+        }
+        let store = self.store;
+        let stage = store.stage()?;
+        let staged = bytes
+            .chunks(limits::STAGE_PIECE_BYTES)
+            .try_for_each(|piece| store.stage_append(stage, piece))
+            .and_then(|()| store.stage_finish(stage));
+        let outcome = match staged {
+            Ok(()) => use_it(self, Content::Staged(stage)),
+            Err(error) => Err(error.into()),
+        };
+        store.stage_drop(stage);
+        outcome
     }
 
     /// Writes to the directory.

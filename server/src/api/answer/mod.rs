@@ -11,6 +11,7 @@ mod folders;
 mod graph_folders;
 mod lists;
 mod native_folders;
+mod native_messages;
 mod reply;
 
 use bytes::Bytes;
@@ -208,6 +209,14 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::CreateNativeFolder => native_folders::create(cx),
         R::UpdateNativeFolder => native_folders::update(cx),
         R::DeleteNativeFolder => native_folders::delete(cx),
+        R::ListNativeMessages => native_messages::list(cx),
+        R::AppendNative => native_messages::append(cx),
+        R::GetNativeMessage => native_messages::show(cx),
+        R::UpdateNativeMessage => native_messages::update(cx),
+        R::DeleteNativeMessage => native_messages::delete(cx),
+        R::GetNativeRaw => native_messages::raw(cx),
+        R::GetNativeAttachment => native_messages::attachment(cx),
+        R::CopyNativeMessage => native_messages::copy(cx),
         R::ListFolders => graph_folders::list(cx),
         R::CreateFolder => graph_folders::create(cx),
         R::CountFolders => graph_folders::count(cx),
