@@ -4,6 +4,7 @@
 //! may block, so it runs as a job; what it wrote is told by [`Answer::touched`], for those who wait
 //! for changes. When a database is busy nothing was written, and the whole is done again.
 
+mod administration;
 mod auth;
 mod cache;
 mod context;
@@ -217,6 +218,15 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::GetNativeRaw => native_messages::raw(cx),
         R::GetNativeAttachment => native_messages::attachment(cx),
         R::CopyNativeMessage => native_messages::copy(cx),
+        R::GetQuota => administration::quota(cx),
+        R::ListNativeUsers => administration::list(cx),
+        R::CreateNativeUser => administration::create(cx),
+        R::GetNativeUser => administration::show(cx),
+        R::UpdateNativeUser => administration::update(cx),
+        R::DeleteNativeUser => administration::delete(cx),
+        R::ListDomains => administration::domains(cx),
+        R::GetUser => administration::show_graph(cx),
+        R::ListUsers => administration::list_graph(cx),
         R::ListFolders => graph_folders::list(cx),
         R::CreateFolder => graph_folders::create(cx),
         R::CountFolders => graph_folders::count(cx),

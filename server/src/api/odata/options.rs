@@ -46,6 +46,14 @@ impl Options {
         Ok(options)
     }
 
+    /// The same without this option of OData's.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let mut others = self.clone();
+        others.odata.retain(|(known, _)| *known != name);
+        others
+    }
+
     fn insert(&mut self, name: &str, value: String) -> Result<(), ApiError> {
         let bare = name.strip_prefix('$');
         let known = KNOWN.into_iter().find(|known| {
