@@ -205,6 +205,7 @@ impl Node {
             stored,
             touched,
         } = answer;
+        self.count_inner(asker.session, touched.requests);
         self.finish_http(asker.session);
         self.handle_touched(now, touched);
         let Some(state) = self.http.sessions.get_mut(&asker.session) else {
@@ -296,6 +297,15 @@ impl Node {
         let state = self.http.sessions.get_mut(&session);
         if let Some(token) = state.and_then(|state| state.token.take()) {
             self.http.finish(token);
+        }
+    }
+
+    /// Requests within a batch count as others do.
+    fn count_inner(&mut self, session: SessionId, requests: u32) {
+        let state = self.http.sessions.get(&session);
+        let token = state.and_then(|state| state.token);
+        if let Some(entry) = token.and_then(|token| self.http.tokens.get_mut(&token)) {
+            entry.requests = entry.requests.saturating_add(requests);
         }
     }
 

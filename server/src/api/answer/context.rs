@@ -74,6 +74,7 @@ impl<'a> Cx<'a> {
         self.touched.accounts.extend(touched.accounts);
         self.touched.directory |= touched.directory;
         self.touched.spool |= touched.spool;
+        self.touched.requests += touched.requests;
         self.has_written |= has_written;
     }
 

@@ -6,6 +6,7 @@
 
 mod administration;
 mod auth;
+mod batch;
 mod cache;
 mod context;
 mod folders;
@@ -64,6 +65,8 @@ pub struct Touched {
     pub directory: bool,
     /// Whether something was spooled.
     pub spool: bool,
+    /// Requests that were within this one.
+    pub requests: u32,
 }
 
 /// Why there is no answer.
@@ -227,6 +230,7 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::ListDomains => administration::domains(cx),
         R::GetUser => administration::show_graph(cx),
         R::ListUsers => administration::list_graph(cx),
+        R::RunBatch => batch::run(cx),
         R::ListFolders => graph_folders::list(cx),
         R::CreateFolder => graph_folders::create(cx),
         R::CountFolders => graph_folders::count(cx),
