@@ -193,3 +193,12 @@ pub const HEADERS_TOLD: usize = 1000;
 
 /// Longest file name that the API tells, in characters.
 pub const FILE_NAME_CHARS: usize = 255;
+
+/// Longest address in a request for set-up of a mail client, in characters.
+pub const DISCOVERY_ADDRESS_CHARS: usize = 320;
+
+/// Largest body of such a request.
+pub const DISCOVERY_BODY_BYTES: usize = 64 * 1024;
+
+/// Elements within each other in such a body.
+pub const DISCOVERY_XML_DEPTH: usize = 32;
