@@ -8,6 +8,7 @@ pub mod openapi;
 pub mod prefer;
 pub mod resources;
 pub mod routes;
+pub mod sanitize;
 pub mod schema;
 pub mod time;
 pub mod token;
