@@ -227,3 +227,21 @@ pub const TOKENS_COUNTED: usize = 10_000;
 
 /// Piece in which a large content goes into a staged file.
 pub const STAGE_PIECE_BYTES: usize = 1024 * 1024;
+/// Longest address in a request for set-up of a mail client, in characters.
+pub const DISCOVERY_ADDRESS_CHARS: usize = 320;
+
+/// Largest body of such a request.
+pub const DISCOVERY_BODY_BYTES: usize = 64 * 1024;
+
+/// Elements within each other in such a body.
+pub const DISCOVERY_XML_DEPTH: usize = 32;
+
+/// What of an HTML text is looked at; what is beyond is not told.
+pub const HTML_BYTES: usize = 16 * 1024 * 1024;
+
+/// Elements within each other in the HTML that is told; deeper ones are left out, and what stands
+/// within them stays.
+pub const HTML_DEPTH: usize = 128;
+
+/// Empty lines, one after the other, of HTML that becomes text.
+pub const EMPTY_LINES: usize = 8;
