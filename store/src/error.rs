@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The message has changed since the state that was asked for.
     #[error("the message has changed")]
     ChangedSince,
+    /// The account would have more bytes than its quota.
+    #[error("the mailbox is full")]
+    OverQuota,
     /// The mailbox can't be deleted or renamed so (INBOX, a name within itself).
     #[error("that can't be done with this mailbox")]
     MailboxProtected,

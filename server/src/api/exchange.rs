@@ -55,6 +55,8 @@ pub struct Exchange {
     pub query: String,
     /// The query's options.
     pub options: Options,
+    /// The host that was asked, in lower case, without port.
+    pub host: Option<String>,
     /// What absolute URLs begin with, without a final slash.
     pub base: String,
     /// What the token says; none where none is needed.

@@ -14,6 +14,7 @@ use rmail_proto::{
 
 use super::{
     answer::Caches,
+    discovery::Site,
     error::{ApiError, Family, Occasion},
     exchange::{ContentKind, Exchange, Origin},
     odata::{self, Cursors, Options},
@@ -48,6 +49,8 @@ pub struct Service {
     pub tokens: Tokens,
     /// Seals places in lists.
     pub cursors: Cursors,
+    /// What mail clients are told of the server.
+    pub site: Site,
     /// What was read before.
     pub caches: Arc<Caches>,
     keys: ApiKeys,
@@ -94,6 +97,7 @@ impl Service {
         let secret = api.token_secret.as_ref().unwrap_or(&keys.token_secret);
         Self {
             caches: Arc::default(),
+            site: Site::new(&config),
             tokens: Tokens::new(
                 secret,
                 &api.token_secret_previous,
@@ -219,6 +223,7 @@ impl Service {
             path: request.target.path.clone(),
             query,
             options,
+            host: request.host.as_ref().map(|host| host.name().to_owned()),
             base,
             claims,
             preferences: Preferences::parse(request.fields_named("prefer")),

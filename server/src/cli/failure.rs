@@ -34,6 +34,7 @@ impl From<StoreError> for Failure {
             | StoreError::NoSuchMailbox
             | StoreError::NoSuchMessage
             | StoreError::ChangedSince
+            | StoreError::OverQuota
             | StoreError::MailboxExists
             | StoreError::MailboxProtected
             | StoreError::TooMany(_)

@@ -443,6 +443,10 @@ pub(super) fn no_from(error: &StoreError) -> No {
         StoreError::NoSuchMailbox => (NoCode::NonExistent, "No such mailbox"),
         StoreError::MailboxExists => (NoCode::AlreadyExists, "There is such a mailbox"),
         StoreError::MailboxProtected => (NoCode::Cannot, "That can't be done with this mailbox"),
+        StoreError::OverQuota => (
+            NoCode::OverQuota,
+            "The mailbox is full: delete something first",
+        ),
         StoreError::TooMany(_) => (NoCode::Limit, "That is more than one account can have"),
         StoreError::AddressTaken
         | StoreError::NoSuchMessage

@@ -436,6 +436,7 @@ fn log_failure(error: &StoreError, what: &str) {
         | StoreError::NoSuchMailbox
         | StoreError::NoSuchMessage
         | StoreError::ChangedSince
+        | StoreError::OverQuota
         | StoreError::MailboxExists
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)

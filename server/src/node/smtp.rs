@@ -229,6 +229,7 @@ pub(super) fn refusal_from(error: &StoreError) -> Refusal {
         | StoreError::NoSuchMailbox
         | StoreError::NoSuchMessage
         | StoreError::ChangedSince
+        | StoreError::OverQuota
         | StoreError::MailboxExists
         | StoreError::MailboxProtected
         | StoreError::TooMany(_)

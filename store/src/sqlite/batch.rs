@@ -8,14 +8,14 @@ use rmail_proto::{MailboxId, ModSeq, UnixTime, imap::Changes};
 
 use super::{
     account::{AccountDatabase, Counters, Surroundings},
-    database::{Durability, in_savepoint},
+    database::{Durability, from_sql, in_savepoint},
     directory::{Directory, Marks},
     mailbox::MailboxRow,
     read::changes_since,
     spool::Spool,
     stages::Stages,
 };
-use crate::{AccountWrite, AccountWritten, Written, store::Result};
+use crate::{AccountWrite, AccountWritten, StoreError, Written, store::Result};
 
 /// What an operation works with.
 pub(super) struct Batch<'a> {
@@ -26,6 +26,8 @@ pub(super) struct Batch<'a> {
     pub(super) folder: &'a Path,
     pub(super) now: UnixTime,
     pub(super) counters: Counters,
+    /// Most bytes that the account may keep; 0: no bound.
+    pub(super) quota_bytes: u64,
     /// The MODSEQ of the present operation, once it has needed one.
     modseq: Option<u64>,
     /// Contents' files that nothing needs once the transaction is committed.
@@ -98,6 +100,22 @@ impl Batch<'_> {
         }
     }
 
+    /// Refuses what has made the account larger than it may be. The counts of its mailboxes are
+    /// saved.
+    pub(super) fn check_quota(&self) -> Result<()> {
+        if self.quota_bytes == 0 {
+            return Ok(());
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT coalesce(sum(bytes), 0) FROM mailboxes")?;
+        let used: i64 = statement.query_row([], |row| row.get(0))?;
+        match from_sql(used) <= self.quota_bytes {
+            true => Ok(()),
+            false => Err(StoreError::OverQuota),
+        }
+    }
+
     /// Runs one operation; when it fails, nothing of it is left.
     fn attempt(&mut self, operation: AccountWrite) -> Result<Result<AccountWritten>> {
         self.modseq = None;
@@ -127,6 +145,10 @@ pub(super) fn write_account(
     let folder = account.folder.clone();
     let id = account.account;
     let modseqs_max = batch.len() as u64;
+    let quota_bytes = match batch.iter().any(heeds_quota) {
+        true => context.directory.quota_bytes(id)?,
+        false => 0,
+    };
     let (transaction, counters) = account.write(context.directory, durability, modseqs_max)?;
     let before = counters.clone();
     let mut work = Batch {
@@ -137,6 +159,7 @@ pub(super) fn write_account(
         folder: &folder,
         now,
         counters,
+        quota_bytes,
         modseq: None,
         unneeded: Vec::new(),
     };
@@ -169,6 +192,27 @@ pub(super) fn write_account(
         context.around.files.remove(&file).ok();
     }
     Ok(Written { results, changes })
+}
+
+/// Whether it is refused when the account is full. What was accepted is delivered in any case.
+fn heeds_quota(operation: &AccountWrite) -> bool {
+    match operation {
+        AccountWrite::Save { .. } | AccountWrite::Copy { .. } | AccountWrite::Replace { .. } => {
+            true
+        }
+        AccountWrite::Deliver { .. }
+        | AccountWrite::StoreFlags { .. }
+        | AccountWrite::Move { .. }
+        | AccountWrite::Expunge { .. }
+        | AccountWrite::CreateMailbox { .. }
+        | AccountWrite::DeleteMailbox { .. }
+        | AccountWrite::RenameMailbox { .. }
+        | AccountWrite::Subscribe { .. }
+        | AccountWrite::TakeRecent { .. }
+        | AccountWrite::SetExtras { .. }
+        | AccountWrite::SetDocument { .. }
+        | AccountWrite::Upload(_) => false,
+    }
 }
 
 /// Whether a power loss may take this back.

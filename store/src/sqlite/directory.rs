@@ -121,6 +121,16 @@ impl Directory {
         Ok(from_sql(version))
     }
 
+    /// Most bytes that an account may keep; 0: no bound.
+    pub(super) fn quota_bytes(&self, account: AccountId) -> Result<u64> {
+        let reader = lock(&self.reader);
+        let connection = reader.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT quota_bytes FROM accounts WHERE id = ?1")?;
+        let quota = statement.query_row([to_sql(account.0)], |row| row.get(0));
+        Ok(quota.optional()?.map_or(0, from_sql))
+    }
+
     pub(super) fn has_account(&self, account: AccountId) -> Result<bool> {
         let reader = lock(&self.reader);
         let connection = reader.connection();

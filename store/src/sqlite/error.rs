@@ -40,6 +40,7 @@ impl StoreError {
             | Self::NoSuchMailbox
             | Self::NoSuchMessage
             | Self::ChangedSince
+            | Self::OverQuota
             | Self::MailboxExists
             | Self::MailboxProtected
             | Self::TooMany(_)

@@ -81,6 +81,7 @@ impl Batch<'_> {
             instances.push(instance);
         }
         mailbox.save(self.connection)?;
+        self.check_quota()?;
         Ok(AccountWritten::Saved {
             mailbox: mailbox.id,
             uid_validity: known_uid_validity(mailbox.uid_validity),
@@ -388,6 +389,7 @@ impl Batch<'_> {
             copied.push(old, self.insert_message(&mut target, message)?);
         }
         target.save(self.connection)?;
+        self.check_quota()?;
         Ok(copied.into_written(&target))
     }
 
@@ -508,6 +510,7 @@ impl Batch<'_> {
         self.remove_message(&mut mailbox, &old)?;
         self.release_content(old.content, 1)?;
         let (content, size_bytes) = self.insert_content(message)?;
+        let grows = size_bytes > old.size_bytes;
         let instance = old.instance;
         let new = MessageRow {
             flags: message.flags.clone(),
@@ -520,6 +523,9 @@ impl Batch<'_> {
         let uid = self.insert_message(&mut mailbox, new)?;
         self.prune_tombstones(&mut mailbox)?;
         mailbox.save(self.connection)?;
+        if grows {
+            self.check_quota()?;
+        }
         Ok(AccountWritten::Saved {
             mailbox: mailbox.id,
             uid_validity: known_uid_validity(mailbox.uid_validity),

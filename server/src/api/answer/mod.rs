@@ -26,9 +26,10 @@ use rmail_store::{Store, StoreError};
 use self::reply::{Content, Reply};
 pub use self::{cache::Caches, context::Cx};
 use super::{
+    discovery,
     error::{ApiError, Occasion},
     exchange::Exchange,
-    routes::{RouteName, Scope},
+    routes::{Param, RouteName, Scope},
     service::{Service, with_origin},
 };
 
@@ -104,6 +105,13 @@ pub fn answer(
     exchange: &Exchange,
     content: &Bytes,
 ) -> Result<Answer, StoreError> {
+    if let Some(response) = discover(service, exchange, content) {
+        return Ok(Answer {
+            response: with_origin(response, exchange.allow_origin.clone()),
+            stored: None,
+            touched: Touched::default(),
+        });
+    }
     let mut cx = Cx::new(store, service, exchange, content);
     let outcome = authorize(&mut cx).and_then(|()| dispatch(&mut cx));
     let reply = match outcome {
@@ -157,6 +165,31 @@ impl Answer {
     }
 }
 
+/// What mail clients ask before they have an account; `None` when something else is asked.
+fn discover(service: &Service, exchange: &Exchange, content: &Bytes) -> Option<Response> {
+    let occasion = Occasion {
+        now: exchange.now,
+        id: exchange.id,
+        client_id: exchange.client_id.as_deref(),
+    };
+    let (site, query) = (&service.site, exchange.query.as_str());
+    let response = match exchange.matched.route.name {
+        RouteName::WellKnownAutoconfig | RouteName::Autoconfig => {
+            discovery::autoconfig(site, query, exchange.host.as_deref())
+        }
+        RouteName::Autodiscover => Ok(discovery::autodiscover(site, Some(content), &occasion)),
+        RouteName::AutodiscoverByGet => Ok(discovery::autodiscover(site, None, &occasion)),
+        RouteName::AutodiscoverJson | RouteName::AutodiscoverJsonOf => {
+            let address = exchange.matched.param(Param::Address);
+            discovery::autodiscover_json(site, query, address)
+        }
+        RouteName::AppleProfile => discovery::mobileconfig(site, query),
+        _ => return None,
+    };
+    let family = exchange.matched.route.family;
+    Some(response.unwrap_or_else(|error| error.into_response(family, &occasion)))
+}
+
 /// Whether the token's account is there, and as the token says.
 fn authorize(cx: &mut Cx<'_>) -> Result<(), Failure> {
     if cx.exchange.matched.route.scope == Scope::Open {
@@ -186,6 +219,7 @@ fn api_error(failure: Failure) -> ApiError {
         StoreError::MailboxExists => ApiError::folder_exists(),
         StoreError::MailboxProtected => ApiError::invalid_request(),
         StoreError::ChangedSince => ApiError::changed_since(),
+        StoreError::OverQuota => ApiError::quota_exceeded(),
         StoreError::TooMany(what) => {
             ApiError::invalid_request().with_message(format!("There are too many {what}."))
         }
