@@ -2,6 +2,7 @@
 
 mod accounts;
 mod large;
+mod listing;
 mod mailboxes;
 mod messages;
 mod model;
