@@ -11,6 +11,7 @@ mod quickstart;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod token;
 mod user;
 
 use std::{
@@ -24,7 +25,7 @@ use rmail_store::{RealFiles, SqliteStore, Store};
 
 use self::{
     console::Console, directory::Directory, failure::Failure, queue::QueueCommand,
-    user::UserCommand,
+    token::TokenCommand, user::UserCommand,
 };
 use crate::{config::Config, outside::random};
 
@@ -66,6 +67,9 @@ enum Command {
     /// Make, list, change, delete and import accounts, whether the server runs or not
     #[command(subcommand)]
     User(UserCommand),
+    /// Make and void tokens of the HTTP API, whether the server runs or not
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// See and steer mail that is not finished, whether the server runs or not
     ///
     /// A message stays in the queue until each of its recipients has it, or its sender was told
@@ -97,7 +101,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 8] = [
+const EXAMPLES: [(&[&str], &str); 10] = [
     (
         &[],
         "Examples:
@@ -115,6 +119,7 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
   echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin
   rmail user list --json
   rmail user passwd alice@example.com
+  rmail user set bob@example.com --quota 10G
   rmail user delete bob@example.com",
     ),
     (
@@ -122,6 +127,20 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
         "Examples:
   rmail user add alice@example.com --admin
   echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin",
+    ),
+    (
+        &["user", "set"],
+        "Examples:
+  rmail user set bob@example.com --quota 10G --name 'Bob B.'
+  rmail user set bob@example.com --enabled no",
+    ),
+    (
+        &["token"],
+        "Examples:
+  TOKEN=$(rmail token issue alice@example.com)
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:9002/folders
+  echo \"$TOKEN\" | rmail token revoke
+  rmail token revoke-all alice@example.com",
     ),
     (
         &["user", "import"],
@@ -213,6 +232,13 @@ fn execute(
             let store = open_store(&config)?;
             let directory = Directory::new(&*store, &config);
             user::run(console, &directory, &command).map(|()| Outcome::Done)
+        }
+        Command::Token(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            let known = config.clone();
+            let directory = Directory::new(&*store, &known);
+            token::run(console, &directory, config, &command).map(|()| Outcome::Done)
         }
         Command::Queue(command) => {
             let (config, _warnings) = settings::read(&path, program)?;

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use super::*;
 
 mod queue;
+mod token;
 mod user;
 
 /// What a command read and wrote, in memory.
