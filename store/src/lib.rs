@@ -3,6 +3,7 @@
 //! Durable and blocking; knows no protocol and no runtime. [`Store`] is the whole interface;
 //! [`SqliteStore`] is the store that the daemons use.
 
+pub mod alias;
 mod error;
 mod files;
 pub mod limits;
@@ -12,6 +13,7 @@ mod sqlite;
 mod store;
 mod uid_ranges;
 
+pub use alias::{Addressee, Alias, AliasFilter, AliasWrite};
 pub use error::StoreError;
 pub use files::{FileHandle, Files};
 pub use real_files::RealFiles;

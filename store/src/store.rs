@@ -16,7 +16,8 @@ use rmail_proto::{
 };
 
 use crate::{
-    QueueFilter, QueuedMessage, QueuedSummary, SpoolId, SpoolWrite, SpoolWritten, StoreError,
+    Addressee, Alias, AliasFilter, AliasWrite, QueueFilter, QueuedMessage, QueuedSummary, SpoolId,
+    SpoolWrite, SpoolWritten, StoreError,
 };
 
 /// Shorthand.
@@ -327,6 +328,35 @@ pub trait Store: Send + Sync {
         now: UnixTime,
         batch: Vec<DirectoryWrite>,
     ) -> Result<Vec<Result<AccountId>>>;
+
+    // Aliases.
+
+    /// Aliases that match, by domain and local-part.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn aliases(&self, filter: &AliasFilter) -> Result<Vec<Alias>>;
+    /// The alias that is spelled so; case, and the order of neighbouring wildcards, count for
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn alias(&self, address: &Address) -> Result<Option<Alias>>;
+    /// Who an address belongs to, in the order of [`alias`](crate::alias), enabled or not.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn addressee(&self, address: &Address) -> Result<Option<Addressee>>;
+    /// Changes the aliases, and with them the directory's version. Which domains may have aliases
+    /// is not known here. Synced.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, `Full`, `Failed` for the whole batch; for an operation, see [`AliasWrite`].
+    fn write_aliases(&self, batch: Vec<AliasWrite>) -> Result<Vec<Result<()>>>;
 
     // Mailboxes and messages.
 

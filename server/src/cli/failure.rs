@@ -31,6 +31,8 @@ impl From<StoreError> for Failure {
             StoreError::Failed(_) => "; check the disk, and that mail_root belongs to you",
             StoreError::NoSuchAccount
             | StoreError::AddressTaken
+            | StoreError::NoSuchAlias
+            | StoreError::AliasLoop(_)
             | StoreError::NoSuchMailbox
             | StoreError::MailboxExists
             | StoreError::MailboxProtected

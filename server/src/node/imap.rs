@@ -445,6 +445,8 @@ pub(super) fn no_from(error: &StoreError) -> No {
         StoreError::MailboxProtected => (NoCode::Cannot, "That can't be done with this mailbox"),
         StoreError::TooMany(_) => (NoCode::Limit, "That is more than one account can have"),
         StoreError::AddressTaken
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchUpload
         | StoreError::NoSuchEntry
         | StoreError::InDelivery

@@ -423,6 +423,8 @@ fn log_failure(error: &StoreError, what: &str) {
         StoreError::Busy
         | StoreError::NoSuchAccount
         | StoreError::AddressTaken
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchMailbox
         | StoreError::MailboxExists
         | StoreError::MailboxProtected

@@ -226,6 +226,8 @@ pub(super) fn refusal_from(error: &StoreError) -> Refusal {
         StoreError::Busy => Refusal::temporary_failure(),
         StoreError::NoSuchAccount
         | StoreError::AddressTaken
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchMailbox
         | StoreError::MailboxExists
         | StoreError::MailboxProtected

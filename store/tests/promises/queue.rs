@@ -248,6 +248,7 @@ fn an_alias_makes_room_for_its_targets_once() {
             .recipients
             .into_iter()
             .collect::<Vec<NewRecipient>>(),
+        reports: Vec::new(),
     };
     let expanded = one(&store, NOW, expand.clone()).expect("it expands");
     let SpoolWritten::Expanded(local) = expanded else {
