@@ -5,6 +5,8 @@ use std::{io, path::Path};
 
 use rmail_store::StoreError;
 
+use crate::aliases::Fault;
+
 /// A sentence for people. The process ends with exit code 1.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure(pub(super) String);
@@ -20,6 +22,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
     }
 }
 

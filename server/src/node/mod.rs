@@ -12,6 +12,7 @@ mod conclusions;
 mod connections;
 mod delivery;
 mod directory;
+mod expansion;
 mod imap;
 mod jobs;
 mod lifecycle;
