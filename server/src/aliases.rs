@@ -14,7 +14,7 @@ use std::{
 use rmail_proto::{AccountId, Address, AddressError, Domain};
 use rmail_store::{
     Account, Addressee, Alias, AliasFilter, Store, StoreError,
-    alias::{Meaning, Resolution, pattern, resolve, resolve_alias},
+    alias::{Meaning, Resolution, pattern, resolve},
     limits,
 };
 
@@ -158,8 +158,8 @@ pub fn reaches(
     Ok(lead(store, config, address)?.reaches(account))
 }
 
-/// The aliases that lead to this account, themselves or through others, by address; those that
-/// are disabled as well.
+/// The aliases that lead to this account, themselves or through others that are enabled, by
+/// address. Those that are disabled themselves are among them.
 ///
 /// # Errors
 ///
@@ -179,18 +179,30 @@ pub fn aliases_of(
         for alias in store.aliases(&filter)? {
             let address = &alias.address;
             let key = (address.domain().clone(), address.local_part().to_owned());
-            // What a pattern takes may be another one's by a closer name.
             let is_new = !found.contains_key(&key) && config.hosts(address.domain());
-            if is_new
-                && resolve_alias(&alias, |address| look_up(store, config, address))?
-                    .reaches(account.id)
-            {
+            if is_new && has_target_that_reaches(store, config, &alias, account.id)? {
                 ends.push_back(alias.address.clone());
                 found.insert(key, alias);
             }
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// What names an account's address, or takes it by its pattern, need not lead there: another alias
+/// may be closer.
+fn has_target_that_reaches(
+    store: &dyn Store,
+    config: &Config,
+    alias: &Alias,
+    account: AccountId,
+) -> Result<bool, StoreError> {
+    for target in &alias.targets {
+        if reaches(store, config, account, target)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn look_up(store: &dyn Store, config: &Config, address: &Address) -> Result<Meaning, StoreError> {

@@ -39,8 +39,9 @@ pub const ALIAS_DEPTH: usize = 10;
 /// Addresses that are looked at to find out whom one address leads to.
 pub const ALIAS_STEPS: usize = 1000;
 
-/// Recipients of one entry of the spool, those included that took an alias's place.
-pub const ENTRY_RECIPIENTS: usize = 10_000;
+/// Recipients of one entry of the spool to which an alias can add: twice what a mail transaction
+/// may have.
+pub const ENTRY_RECIPIENTS: usize = 20_000;
 
 /// How long an account remembers which spool entries were delivered to it, at least.
 pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -404,4 +404,17 @@ fn aliases_of_an_account_are_those_that_lead_to_it_however_far() {
     let names = aliases.iter().map(|alias| alias.address.local_part());
     let names: Vec<&str> = names.collect();
     assert_eq!(names, ["all", "sales-*", "shop", "team"]);
+    site.write_alias(AliasWrite::Update {
+        address: address("team"),
+        targets: None,
+        is_enabled: Some(false),
+    });
+    let aliases = crate::aliases::aliases_of(&*site.world.store, &site.config, &ann).unwrap();
+    let names = aliases.iter().map(|alias| alias.address.local_part());
+    let names: Vec<&str> = names.collect();
+    assert_eq!(
+        names,
+        ["sales-*", "shop", "team"],
+        "a disabled one leads no further"
+    );
 }
