@@ -205,6 +205,124 @@ fn async_std_tells_at_once_of_domains_that_take_no_mail() {
     domain_that_takes_no_mail_is_told_of_at_once(Kind::AsyncStd);
 }
 
+/// Runs `alias ...` on the daemon's store; its output and whether the exit code is 0.
+fn alias(daemon: &Daemon, arguments: &[&str]) -> (String, bool) {
+    let arguments: Vec<&str> = std::iter::once("alias")
+        .chain(arguments.iter().copied())
+        .collect();
+    let output = daemon.command(&arguments, "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (text, output.status.success())
+}
+
+/// What a stranger hears of a recipient.
+fn rcpt(daemon: &Daemon, recipient: &str) -> String {
+    let mut stranger = daemon.door(Port::Smtp).connect().expect("it listens");
+    stranger.read_reply().expect("it greets");
+    stranger.smtp("EHLO stranger.example").expect("it answers");
+    stranger
+        .smtp("MAIL FROM:<s@stranger.example>")
+        .expect("it answers");
+    let (_, text) = stranger
+        .smtp(&format!("RCPT TO:<{recipient}>"))
+        .expect("it answers");
+    text
+}
+
+fn aliases_lead_here_and_elsewhere_and_open_no_relay(kind: Kind) {
+    let town = Town::new(kind);
+    let before = rcpt(&town.com, "sales-1@example.com");
+    assert!(before.starts_with("550 5.1.1"), "{before}");
+    let add = |arguments: &[&str]| {
+        let arguments: Vec<&str> = std::iter::once("add")
+            .chain(arguments.iter().copied())
+            .collect();
+        let (output, is_good) = alias(&town.com, &arguments);
+        assert!(is_good, "{arguments:?}: {output}");
+    };
+    add(&[
+        "sales-*@example.com",
+        "team@example.com",
+        "alice@example.com",
+    ]);
+    add(&["team@example.com", "bob@example.net", "carol@example.com"]);
+    add(&["*@example.com", "carol@example.com"]);
+    let (output, is_good) = alias(&town.com, &["test", "sales-1@example.com"]);
+    assert!(
+        is_good && output.contains("3 recipients get it"),
+        "{output}"
+    );
+    // The server that runs is told, and a stranger reaches all of them.
+    let until = Instant::now() + PATIENCE;
+    while !rcpt(&town.com, "sales-1@example.com").starts_with("250") {
+        assert!(
+            Instant::now() < until,
+            "it knows no alias:\n{}",
+            town.com.log()
+        );
+    }
+    assert!(rcpt(&town.com, "bob@example.net").starts_with("550 5.7.1"));
+    let mut stranger = town.com.door(Port::Smtp).connect().expect("it listens");
+    stranger.read_reply().expect("it greets");
+    stranger.smtp("EHLO stranger.example").expect("it answers");
+    let to = [
+        "sales-1@example.com",
+        "team@example.com",
+        "anybody@example.com",
+    ];
+    stranger
+        .deliver(
+            "s@null.example",
+            &to,
+            "From: s@null.example\r\n\r\nOffer\r\n",
+        )
+        .expect("it is accepted");
+    let received = wait_for(&town.net, "bob@example.net", "Offer");
+    assert!(
+        received.contains("Return-Path: <s@null.example>"),
+        "{received}"
+    );
+    wait_for(&town.com, "alice@example.com", "Offer");
+    wait_for(&town.com, "carol@example.com", "Offer");
+    // By three ways, and once.
+    let mut carol = town.com.imap("carol@example.com", PASSWORD);
+    let (untagged, _) = carol.imap("SELECT INBOX").expect("there is an INBOX");
+    assert!(
+        untagged.iter().any(|line| line.contains("* 1 EXISTS")),
+        "{untagged:?}"
+    );
+    // Who is behind an alias may send from it; who is not may not.
+    let mut client = submission(&town.com, "carol@example.com");
+    client
+        .deliver(
+            "team@example.com",
+            &["alice@example.com"],
+            "From: team@example.com\r\n\r\nAnswer of the team\r\n",
+        )
+        .expect("it is accepted");
+    wait_for(&town.com, "alice@example.com", "Answer of the team");
+    let mut client = submission(&town.com, "alice@example.com");
+    let (_, text) = client
+        .smtp("MAIL FROM:<team@example.com>")
+        .expect("it answers");
+    assert!(text.starts_with("550 5.7.1"), "{text}");
+    let (output, is_good) = alias(&town.com, &["remove", "*@example.com"]);
+    assert!(is_good, "{output}");
+    let (output, is_good) = alias(&town.com, &["test", "anybody@example.com"]);
+    assert!(!is_good && output.contains("550 5.1.1"), "{output}");
+    town.finish();
+}
+
+#[test]
+fn tokio_follows_aliases_here_and_elsewhere_and_opens_no_relay() {
+    aliases_lead_here_and_elsewhere_and_open_no_relay(Kind::Tokio);
+}
+
+#[test]
+fn async_std_follows_aliases_here_and_elsewhere_and_opens_no_relay() {
+    aliases_lead_here_and_elsewhere_and_open_no_relay(Kind::AsyncStd);
+}
+
 fn mail_waits_for_a_server_that_is_down(kind: Kind) {
     let mut town = Town::new(kind);
     let status = town.net.stop();

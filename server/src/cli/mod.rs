@@ -1,5 +1,6 @@
 //! The command line, the same for both daemons.
 
+mod alias;
 mod check;
 mod console;
 mod directory;
@@ -24,8 +25,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rmail_store::{RealFiles, SqliteStore, Store};
 
 use self::{
-    console::Console, directory::Directory, failure::Failure, queue::QueueCommand,
-    token::TokenCommand, user::UserCommand,
+    alias::AliasCommand, console::Console, directory::Directory, failure::Failure,
+    queue::QueueCommand, token::TokenCommand, user::UserCommand,
 };
 use crate::{config::Config, outside::random};
 
@@ -70,6 +71,14 @@ enum Command {
     /// Make and void tokens of the HTTP API, whether the server runs or not
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Make, list, change, test and remove aliases, whether the server runs or not
+    ///
+    /// An alias hands the mail for its address to others, here and at other servers. In front of
+    /// the @ it may have wildcards: * for any run of characters, ? for any one. *@example.com is
+    /// the catch-all. An exact address goes first, then the pattern with the most literal text;
+    /// the catch-all comes last.
+    #[command(subcommand)]
+    Alias(AliasCommand),
     /// See and steer mail that is not finished, whether the server runs or not
     ///
     /// A message stays in the queue until each of its recipients has it, or its sender was told
@@ -101,7 +110,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 10] = [
+const EXAMPLES: [(&[&str], &str); 13] = [
     (
         &[],
         "Examples:
@@ -148,6 +157,33 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
   # address          password
   alice@example.com  correct horse battery staple
   bob@example.com    tr0ub4dor&3",
+    ),
+    (
+        &["alias"],
+        "Examples:
+  rmail alias add info@example.com alice@example.com bob@example.net
+  rmail alias add 'sales-*@example.com' alice@example.com    quoted, for the shell
+  rmail alias add '*@example.com' alice@example.com          all that nobody else takes
+  rmail alias test sales-7@example.com                       who would get it, and why
+  rmail alias list --target alice@example.com
+  rmail alias remove info@example.com 'sales-*@example.com'",
+    ),
+    (
+        &["alias", "add"],
+        "Examples:
+  rmail alias add info@example.com alice@example.com bob@example.net
+  rmail alias add 'sales-*@example.com' alice@example.com
+  rmail alias add --replace info@example.com bob@example.com
+
+Targets may be accounts, other aliases, and addresses at other servers. What goes to another
+server keeps its sender, which some of them take only from the sender's own server (SPF).",
+    ),
+    (
+        &["alias", "test"],
+        "Example:
+  rmail alias test sales-7@example.com && echo somebody gets it
+
+The exit code is 0 when somebody would get the mail, else 1.",
     ),
     (
         &["queue"],
@@ -239,6 +275,15 @@ fn execute(
             let known = config.clone();
             let directory = Directory::new(&*store, &known);
             token::run(console, &directory, config, &command).map(|()| Outcome::Done)
+        }
+        Command::Alias(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            let directory = Directory::new(&*store, &config);
+            match alias::run(console, &directory, &command)? {
+                true => Ok(Outcome::Done),
+                false => Ok(Outcome::Faulty),
+            }
         }
         Command::Queue(command) => {
             let (config, _warnings) = settings::read(&path, program)?;

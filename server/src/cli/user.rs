@@ -132,6 +132,11 @@ fn add(
             "there is an account {address} already; \"user passwd {address}\" sets its password"
         )));
     }
+    if directory.store.alias(&address)?.is_some() {
+        return Err(Failure(format!(
+            "there is an alias {address}; \"alias remove {address}\" makes room for an account"
+        )));
+    }
     let password = console.new_password(args.password_stdin)?;
     directory.write(creation(&address, &password, args.admin))?;
     if args.json {

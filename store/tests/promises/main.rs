@@ -1,6 +1,7 @@
 //! What the store promises, one test each.
 
 mod accounts;
+mod aliases;
 mod large;
 mod listing;
 mod mailboxes;

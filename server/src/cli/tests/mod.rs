@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use super::*;
 
+mod alias;
 mod queue;
 mod token;
 mod user;
