@@ -290,6 +290,7 @@ impl Client {
             | Trouble::TooLarge { .. }
             | Trouble::ContentUnavailable
             | Trouble::ConnectionSpent
+            | Trouble::OwnName
             | Trouble::TlsUnavailable
             | Trouble::StartTlsRefused(_)
             | Trouble::AuthUnavailable

@@ -54,6 +54,9 @@ pub struct Config {
     pub protocol: Protocol,
     /// Our name in EHLO.
     pub hostname: Domain,
+    /// Whether a server that introduces itself by our name is ourselves, and gets no mail (RFC
+    /// 5321 §6.3).
+    pub shuns_own_name: bool,
     /// Whether and how TLS comes up.
     pub security: Security,
     /// Who logs in. With `None` nobody does; with `Some`, no mail is sent before it is done.
