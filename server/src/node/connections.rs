@@ -275,7 +275,7 @@ impl Node {
             let recipient = &entry.recipients[place].1;
             smtp::client::Recipient {
                 path: recipient.path.clone(),
-                notify: recipient.notice.notify.map(client_notify),
+                notify: recipient.notice.notify,
                 original: recipient.notice.orcpt.clone(),
             }
         });
@@ -288,10 +288,7 @@ impl Node {
             parts: parts_behind(&entry.summary.parts, skipped),
             eight_bit: true,
             smtputf8: entry.smtputf8,
-            return_of_content: entry.notice.ret.map(|ret| match ret {
-                smtp::Return::Full => smtp::client::Return::Full,
-                smtp::Return::Headers => smtp::client::Return::Headers,
-            }),
+            return_of_content: entry.notice.ret,
             envelope_id: entry.notice.envid.clone(),
         };
         let connection = outbound.connections.get_mut(&session);
@@ -669,15 +666,4 @@ fn parts_behind(stored: &[u8], skipped_bytes: u64) -> Bytes {
     let parts = Parts::decode(stored);
     let parts = parts.and_then(|parts| Parts::new(parts.iter().map(shifted).collect()));
     parts.map_or_else(Bytes::new, |parts| parts.encode().into())
-}
-
-fn client_notify(notify: smtp::Notify) -> smtp::client::Notify {
-    match notify == smtp::Notify::default() {
-        true => smtp::client::Notify::Never,
-        false => smtp::client::Notify::On {
-            success: notify.success,
-            failure: notify.failure,
-            delay: notify.delay,
-        },
-    }
 }
