@@ -30,6 +30,7 @@ macro_rules! promises {
 promises! {
     where_required_tls_is_not_offered_nothing_is_sent,
     where_required_tls_has_a_certificate_of_nobody_nothing_is_sent,
+    required_tls_with_a_certificate_that_is_trusted_lets_mail_go,
     smarthost_takes_mail_by_implicit_tls_after_a_login,
     wrong_password_is_told_and_the_right_one_lets_mail_go,
     lmtp_server_has_a_word_for_each_recipient,
@@ -111,6 +112,22 @@ fn where_required_tls_has_a_certificate_of_nobody_nothing_is_sent(kind: Kind) {
     for daemon in [daemon, other, peer] {
         daemon.finish();
     }
+}
+
+fn required_tls_with_a_certificate_that_is_trusted_lets_mail_go(kind: Kind) {
+    let peer = smarthost(kind.other());
+    let root = MailRoot::trusting(&peer.root().certificate());
+    let route = format!("example.net smtp:127.0.0.1:{}", peer.port(Port::Smtp));
+    let daemon = sender(
+        kind,
+        &root,
+        &json!({ "routes": [route], "tls": "required" }),
+    );
+    alice_sends(&daemon, &[BOB]);
+    let mail = peer.wait_for_mail((BOB, PASSWORD), "Subject: a letter");
+    assert!(mail.contains("with ESMTPS"), "{mail}");
+    daemon.finish();
+    peer.finish();
 }
 
 /// Through this smarthost, at which Alice logs in.
