@@ -1,6 +1,7 @@
 //! The HTTP API, as far as it is pure: which endpoints there are, what they are asked and answer,
 //! and what a request must bring along. The node does not know it yet.
 
+pub mod compose;
 pub mod discovery;
 pub mod error;
 pub mod odata;
