@@ -11,6 +11,7 @@ use super::{
     native_messages::NativePage,
     reply::Reply,
 };
+use crate::aliases;
 use crate::api::{
     error::ApiError,
     odata::{self, ListQuery, Select},
@@ -39,6 +40,7 @@ pub(super) fn quota(cx: &mut Cx<'_>) -> Outcome {
 
 pub(super) fn domains(cx: &mut Cx<'_>) -> Outcome {
     let accounts = cx.store().accounts()?;
+    let aliases = cx.store().aliases(&Default::default())?;
     let domains = cx.service().config.domains.iter().map(|domain| {
         let users = accounts
             .iter()
@@ -46,7 +48,7 @@ pub(super) fn domains(cx: &mut Cx<'_>) -> Outcome {
         json!({
             "domain": domain.as_str(),
             "users": users.count(),
-            "aliases": 0,
+            "aliases": aliases.iter().filter(|alias| alias.address.domain() == domain).count(),
         })
     });
     Ok(Reply::ok(json!({"domains": domains.collect::<Vec<_>>()})))
@@ -160,7 +162,15 @@ pub(super) fn show_graph(cx: &mut Cx<'_>) -> Outcome {
             found.ok_or_else(ApiError::user_not_found)?
         }
     };
-    let mut told = User::new(&account, &[]).tell(&select);
+    let others: Vec<String> = match select.has("proxyAddresses") {
+        true => aliases::aliases_of(cx.store(), &cx.service().config, &account)?
+            .iter()
+            .filter(|alias| alias.is_enabled && !alias.is_pattern())
+            .map(|alias| alias.address.to_string())
+            .collect(),
+        false => Vec::new(),
+    };
+    let mut told = User::new(&account, &others).tell(&select);
     told["@odata.context"] = json!(cx.metadata("users/$entity"));
     Ok(Reply::ok(told))
 }

@@ -237,6 +237,12 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
+    /// Marks the directory as written to.
+    pub(super) fn note_directory_written(&mut self) {
+        self.has_written = true;
+        self.touched.directory = true;
+    }
+
     /// Changes an account.
     pub(super) fn update_account(
         &mut self,

@@ -5,6 +5,7 @@
 //! for changes. When a database is busy nothing was written, and the whole is done again.
 
 mod administration;
+mod alias_endpoints;
 mod auth;
 mod batch;
 mod cache;
@@ -15,6 +16,7 @@ mod lists;
 mod native_folders;
 mod native_messages;
 mod reply;
+mod settings;
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -260,6 +262,12 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::GetNativeAttachment => native_messages::attachment(cx),
         R::CopyNativeMessage => native_messages::copy(cx),
         R::GetQuota => administration::quota(cx),
+        R::ListAliases => alias_endpoints::list(cx),
+        R::CreateAlias => alias_endpoints::create(cx),
+        R::UpdateAlias => alias_endpoints::update(cx),
+        R::DeleteAlias => alias_endpoints::delete(cx),
+        R::GetMailboxSettings => settings::show(cx),
+        R::UpdateMailboxSettings => settings::update(cx),
         R::ListNativeUsers => administration::list(cx),
         R::CreateNativeUser => administration::create(cx),
         R::GetNativeUser => administration::show(cx),

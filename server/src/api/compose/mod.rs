@@ -31,4 +31,5 @@ pub use self::{
     native::NativeSubmission,
     reply::{reply, reply_targets},
     submission::{SendDate, Submission, Submitter},
+    zone::read_date_time,
 };

@@ -16,7 +16,7 @@ use crate::api::{error::ApiError, time::parse_time};
 /// # Errors
 ///
 /// `invalid_request` for what is no time, and for a zone that is not known.
-pub(super) fn read_date_time(value: &Value) -> Result<UnixTime, ApiError> {
+pub fn read_date_time(value: &Value) -> Result<UnixTime, ApiError> {
     let text = read_text(&value["dateTime"], "dateTime")?.unwrap_or_default();
     let zone = read_text(&value["timeZone"], "timeZone")?.unwrap_or("UTC");
     // A time with an offset of its own needs no zone.
