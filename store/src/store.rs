@@ -595,6 +595,13 @@ pub trait Store: Send + Sync {
     ///
     /// `Failed`.
     fn read_spooled(&self, spool: SpoolId, offset: u64, length: usize) -> Result<Option<Bytes>>;
+    /// Bytes of accepted messages that wait for this address of an account and are not in its
+    /// mailbox yet: they are delivered whatever its quota says.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn reserved_bytes(&self, address: &Address) -> Result<u64>;
     /// Entries that match, by id, from after `after` on, `count_max` at most.
     ///
     /// # Errors

@@ -97,6 +97,10 @@ impl Store for OneMessage {
         unreachable!("a search asks for messages alone")
     }
 
+    fn reserved_bytes(&self, _address: &Address) -> Result<u64> {
+        unreachable!("a search asks for messages alone")
+    }
+
     fn list(
         &self,
         _account: AccountId,

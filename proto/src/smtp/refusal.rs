@@ -63,6 +63,8 @@ refusals! {
     storage_full = 452 4 . 3 . 1 "Not enough storage, try again later";
     /// The recipient's quota is used up.
     mailbox_full = 452 4 . 2 . 2 "That mailbox is full, try again later";
+    /// The message is larger than all that the account may keep (RFC 3463 §3.3).
+    message_over_quota = 552 5 . 2 . 2 "The message is larger than that mailbox may be";
     /// The username or the password is wrong (RFC 4954 §6).
     credentials_invalid = 535 5 . 7 . 8 "Authentication credentials invalid";
     /// The credentials can't be looked at now (RFC 4954 §6).

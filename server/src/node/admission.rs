@@ -159,6 +159,7 @@ impl Node {
         let entry = SessionEntry {
             kind: SessionKind::Accepted(kind),
             login: None,
+            announced_bytes: 0,
             selected: None,
         };
         self.sessions.insert(id, entry);

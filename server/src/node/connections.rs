@@ -201,6 +201,7 @@ impl Node {
             SessionEntry {
                 kind: SessionKind::Dialled,
                 login: None,
+                announced_bytes: 0,
                 selected: None,
             },
         );

@@ -23,7 +23,7 @@ use super::{
     authentication::Protocol,
     conclusions::Pending,
     directory::{Edition, Found, Lookup, find_recipient},
-    smtp::Submission,
+    smtp::{Room, Submission, find_room},
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{
@@ -85,6 +85,15 @@ pub enum Job {
         config: Arc<Config>,
         /// When it was asked.
         directory: Edition,
+    },
+    /// See whether accounts have room for a message.
+    CheckRoom {
+        /// Who asks.
+        asker: Asker,
+        /// Those that a recipient leads to, all with a quota.
+        accounts: Vec<Arc<Account>>,
+        /// Announced; 0 when it was not.
+        message_bytes: u64,
     },
     /// See whether the mail for addresses reaches who wants to send from there.
     CheckSender {
@@ -304,6 +313,13 @@ pub enum Done {
         /// When it was asked.
         directory: Edition,
     },
+    /// Of `CheckRoom`.
+    RoomChecked {
+        /// Who asked.
+        asker: Asker,
+        /// The most that one has.
+        outcome: Result<Room, StoreError>,
+    },
     /// Of `CheckSender`.
     SenderChecked {
         /// Who asked.
@@ -444,6 +460,7 @@ impl Job {
             Self::CheckLogins(_)
             | Self::CheckSender { .. }
             | Self::FindRecipient { .. }
+            | Self::CheckRoom { .. }
             | Self::Query { .. }
             | Self::Select { .. }
             | Self::Changes { .. }
@@ -467,6 +484,7 @@ impl Job {
             | Self::Query { asker, .. }
             | Self::Select { asker, .. }
             | Self::ReadSpooled { asker, .. }
+            | Self::CheckRoom { asker, .. }
             | Self::Answer { asker, .. }
             | Self::ReadStored { asker, .. }
             | Self::Scram { asker, .. }
@@ -688,6 +706,18 @@ impl Job {
             Self::Scram { asker, input } => Done::ScramComputed {
                 asker,
                 reply: credentials::answer_scram(&input),
+            },
+            Self::CheckRoom {
+                asker,
+                accounts,
+                message_bytes,
+            } => match find_room(store, &accounts, message_bytes) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::CheckRoom {
+                    asker,
+                    accounts,
+                    message_bytes,
+                })),
+                outcome => Done::RoomChecked { asker, outcome },
             },
             Self::Answer {
                 asker,

@@ -351,6 +351,7 @@ impl Node {
         let entry = SessionEntry {
             kind: SessionKind::Dialled,
             login: None,
+            announced_bytes: 0,
             selected: None,
         };
         self.sessions.insert(session, entry);

@@ -151,6 +151,8 @@ pub struct Node {
 struct SessionEntry {
     kind: SessionKind,
     login: Option<Login>,
+    /// What an SMTP client has announced of its message, in bytes; 0 when it did not.
+    announced_bytes: u64,
     selected: Option<SelectedMailbox>,
 }
 

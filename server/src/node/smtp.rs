@@ -8,7 +8,8 @@ use rmail_proto::{
     smtp::{Call, Envelope, Identity, Refusal, Reply},
 };
 use rmail_store::{
-    Content, Destination, NewRecipient, NewSpoolEntry, SpoolId, SpoolWrite, StoreError,
+    Account, Content, Destination, NewRecipient, NewSpoolEntry, SpoolId, SpoolWrite, Store,
+    StoreError,
 };
 
 use super::{
@@ -19,6 +20,44 @@ use super::{
     writes::SpoolOrigin,
 };
 use crate::session;
+
+/// Whether a message fits into a mailbox.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Room {
+    /// It will never fit.
+    Never,
+    /// It does not fit now.
+    Full,
+    /// It fits.
+    Enough,
+}
+
+/// The most room that one of these accounts has. What was accepted for it counts as kept.
+///
+/// # Errors
+///
+/// Those of the store.
+pub(super) fn find_room(
+    store: &dyn Store,
+    accounts: &[Arc<Account>],
+    message_bytes: u64,
+) -> Result<Room, StoreError> {
+    let mut most = Room::Never;
+    for account in accounts {
+        let kept = store.usage_bytes(account.id)? + store.reserved_bytes(&account.address)?;
+        // One whose size is not known has one byte at least.
+        let wanted = message_bytes.max(1);
+        let room = if wanted > account.quota_bytes {
+            Room::Never
+        } else if kept.saturating_add(wanted) > account.quota_bytes {
+            Room::Full
+        } else {
+            Room::Enough
+        };
+        most = most.max(room);
+    }
+    Ok(most)
+}
 
 /// The end of a message whose From field has to be looked at.
 #[derive(Debug)]
@@ -51,9 +90,14 @@ impl Node {
             }
             Call::Rcpt {
                 forward_path,
+                size_bytes,
                 identity,
-                ..
-            } => self.decide_recipient(asker, &forward_path, identity.as_ref()),
+            } => {
+                if let Some(entry) = self.sessions.get_mut(&asker.session) {
+                    entry.announced_bytes = size_bytes;
+                }
+                self.decide_recipient(asker, &forward_path, identity.as_ref());
+            }
             Call::Chunk { upload, data } => {
                 self.handle_piece(now, asker, upload, Piece::more(data));
             }
@@ -182,8 +226,39 @@ impl Node {
                 Reply::Refused(Refusal::relay_denied())
             }
             Ok(Found::TooMany) => Reply::Refused(Refusal::alias_too_large()),
-            Ok(Found::Account(_) | Found::Alias { .. }) => Reply::Permitted,
+            Ok(Found::Account(account)) => {
+                return self.check_room(asker, std::slice::from_ref(account));
+            }
+            Ok(Found::Alias { accounts, foreign }) => match foreign.is_empty() {
+                true => return self.check_room(asker, accounts),
+                false => Reply::Permitted,
+            },
             Err(error) => Reply::Refused(refusal_from(error)),
+        };
+        self.reply_smtp(asker, reply);
+    }
+
+    /// Permits a recipient if one of its accounts at least has room for the message: what is
+    /// accepted is delivered to all of them.
+    fn check_room(&mut self, asker: Asker, accounts: &[Arc<Account>]) {
+        if accounts.iter().any(|account| account.quota_bytes == 0) {
+            return self.reply_smtp(asker, Reply::Permitted);
+        }
+        let entry = self.sessions.get(&asker.session);
+        let message_bytes = entry.map_or(0, |entry| entry.announced_bytes);
+        self.run(Job::CheckRoom {
+            asker,
+            accounts: accounts.to_vec(),
+            message_bytes,
+        });
+    }
+
+    pub(super) fn handle_room_checked(&mut self, asker: Asker, outcome: Result<Room, StoreError>) {
+        let reply = match outcome {
+            Ok(Room::Enough) => Reply::Permitted,
+            Ok(Room::Full) => Reply::Refused(Refusal::mailbox_full()),
+            Ok(Room::Never) => Reply::Refused(Refusal::message_over_quota()),
+            Err(error) => Reply::Refused(refusal_from(&error)),
         };
         self.reply_smtp(asker, reply);
     }

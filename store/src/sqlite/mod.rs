@@ -376,6 +376,10 @@ impl Store for SqliteStore {
         self.spool.read(spool, offset, length)
     }
 
+    fn reserved_bytes(&self, address: &Address) -> Result<u64> {
+        self.spool.reserved_bytes(address)
+    }
+
     fn queue(
         &self,
         filter: &QueueFilter,

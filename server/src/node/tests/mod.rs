@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 mod aliases;
 mod outbound;
+mod quota;
 
 use super::*;
 use crate::{credentials::Credential, limits, outside::random};

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use rmail_proto::UnixTime;
+use rmail_proto::{Address, UnixTime};
 
 use super::{
     super::{
@@ -21,6 +21,20 @@ use crate::{
 };
 
 impl Spool {
+    pub(in super::super) fn reserved_bytes(&self, address: &Address) -> Result<u64> {
+        let database = lock(&self.reader);
+        // Two indexes, so that mail for elsewhere is not looked at.
+        let mut statement = database.connection().prepare_cached(
+            "SELECT coalesce(sum(e.size), 0) FROM \
+             (SELECT entry FROM lots WHERE destination = '' AND claimed_by IS NULL AND held = 0 \
+              UNION SELECT entry FROM lots WHERE claimed_by IS NOT NULL AND destination = '') l \
+             CROSS JOIN entries e ON e.id = l.entry WHERE EXISTS (SELECT 1 FROM recipients r \
+             WHERE r.entry = l.entry AND r.fate = 0 AND lower(r.path) = ?1)",
+        )?;
+        let path = address.to_string().to_lowercase();
+        Ok(from_sql(statement.query_row([path], |row| row.get(0))?))
+    }
+
     pub(in super::super) fn queue(
         &self,
         filter: &QueueFilter,
