@@ -25,8 +25,8 @@ use crate::Account;
 pub struct Alias {
     /// Whose mail it takes; the local-part in lower case, and with `*` and `?` as wildcards.
     pub address: Address,
-    /// Who gets it, as they were given: 1 to [`limits::ALIAS_TARGETS`](crate::limits::ALIAS_TARGETS)
-    /// different addresses without wildcards.
+    /// Who gets it, as they were given: different addresses without wildcards, at least 1 and at
+    /// most [`limits::ALIAS_TARGETS`](crate::limits::ALIAS_TARGETS).
     pub targets: Vec<Address>,
     /// Whether it takes mail; else its addresses are those of nobody.
     pub is_enabled: bool,
