@@ -269,3 +269,12 @@ pub const ITEM_ATTACHMENT_DEPTH: usize = 8;
 
 /// Messages that a reply says it refers to, besides the one that it answers.
 pub const REFERENCES_WRITTEN: usize = 50;
+
+/// How long a sender who got an automatic reply gets no other (RFC 3834 §2).
+pub const AUTOMATIC_REPLY_PAUSE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Senders whom an account has answered by itself lately; more get no answer.
+pub const AUTOMATIC_REPLIES_KEPT: usize = 1_000;
+
+/// What is looked at of a message before it is answered automatically.
+pub const AUTOMATIC_REPLY_HEADER_BYTES: usize = 64 * 1024;

@@ -49,6 +49,8 @@ pub struct Account {
     pub created_at: UnixTime,
     /// When somebody last logged in to it by the HTTP API.
     pub last_login_at: Option<UnixTime>,
+    /// Whether its mail may want automatic replies; when and which, its documents say.
+    pub replies_automatically: bool,
 }
 
 /// A change of the directory.
@@ -99,6 +101,8 @@ pub struct AccountUpdate {
     pub display_name: Option<String>,
     /// Most bytes it may keep; 0: no bound.
     pub quota_bytes: Option<u64>,
+    /// See [`Account::replies_automatically`].
+    pub replies_automatically: Option<bool>,
     /// Whether `generation` grows.
     pub raise_generation: bool,
 }

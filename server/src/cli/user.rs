@@ -216,6 +216,7 @@ fn set(
             is_enabled: args.enabled,
             display_name: args.name.clone(),
             quota_bytes: args.quota,
+            replies_automatically: None,
             raise_generation: is_changed,
         },
     })?;

@@ -24,8 +24,8 @@ use rmail_proto::{
     smtp::{EnhancedCode, Recipient},
 };
 use rmail_store::{
-    AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, Fate, Lots, NewMessage,
-    NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, StoreError, Told,
+    Account, AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, Fate, Lots,
+    NewMessage, NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, StoreError, Told,
 };
 
 use super::{
@@ -73,6 +73,8 @@ pub(super) struct Active {
     content: Content,
     /// Those that are not done, by their positions in the envelope.
     recipients: BTreeMap<u32, Pending>,
+    /// Those among its accounts that answer by themselves.
+    replying: Vec<Arc<Account>>,
 }
 
 #[derive(Debug)]
@@ -165,6 +167,7 @@ impl Node {
         let local = recipients.filter(|(_, recipient)| is_local(&recipient.destination));
         let local = local.map(|(position, recipient)| (position, recipient.recipient));
         let active = Active {
+            replying: Vec::new(),
             original: Original {
                 spool,
                 envelope_id: entry.envelope_id,
@@ -221,6 +224,7 @@ impl Node {
             };
             self.delivery.bytes += content_bytes(&content);
             let active = Active {
+                replying: Vec::new(),
                 original,
                 reverse_path: entry.reverse_path,
                 summary: entry.summary,
@@ -252,7 +256,12 @@ impl Node {
             return;
         };
         match outcome {
-            Ok(Found::Account(account)) => self.queue_recipient(id, position, account.id),
+            Ok(Found::Account(account)) => {
+                if account.replies_automatically {
+                    active.replying.push(Arc::clone(&account));
+                }
+                self.queue_recipient(id, position, account.id);
+            }
             Ok(Found::Alias { accounts, foreign }) => {
                 let accounts = accounts.iter().map(|account| account.address.clone());
                 self.expand(now, id, position, accounts.chain(foreign).collect());
@@ -287,9 +296,16 @@ impl Node {
         let active = self.delivery.active.get_mut(&id);
         let active = active.expect("an entry stays until its recipients are done");
         match result {
-            Ok(_) => {
+            Ok(written) => {
                 let mail = &active.original.envelope_id;
                 tracing::info!(%mail, account = account.0, "delivered");
+                let mut replying = active.replying.iter();
+                let replying = replying.position(|replying| replying.id == account);
+                if let Some(index) = replying {
+                    let account = active.replying.swap_remove(index);
+                    let sender = active.reverse_path.clone();
+                    self.consider_reply(now, account, &sender, &written);
+                }
                 self.finish_delivered(now, id, positions);
             }
             Err(error) => {

@@ -21,6 +21,7 @@ use rmail_store::{
 use super::{
     Asker, Login,
     authentication::Protocol,
+    automatic_replies::{self, Delivered, DueReply},
     conclusions::Pending,
     directory::{Edition, Found, Lookup, find_recipient},
     smtp::{Room, Submission, find_room},
@@ -226,6 +227,17 @@ pub enum Job {
         offset: u64,
         /// How much.
         length: usize,
+    },
+    /// See whether a message wants an automatic reply.
+    ReplyAutomatically {
+        /// The message.
+        delivered: Box<Delivered>,
+        /// Which domains are hosted.
+        config: Arc<Config>,
+        /// The time.
+        now: UnixTime,
+        /// Fresh randomness.
+        seed: u64,
     },
     /// Read the configuration again.
     Reload,
@@ -447,6 +459,8 @@ pub enum Done {
         /// The piece.
         outcome: Result<Option<Bytes>, StoreError>,
     },
+    /// Of `ReplyAutomatically`: the reply that is due.
+    ReplyDecided(Result<Option<Box<DueReply>>, StoreError>),
     /// Of `Reload`: the configuration, or why it changes nothing.
     Reloaded(Result<Box<Config>, String>),
 }
@@ -473,6 +487,7 @@ impl Job {
             | Self::ReadSpooled { .. }
             | Self::Scram { .. }
             | Self::ReadStored { .. }
+            | Self::ReplyAutomatically { .. }
             | Self::Reload => false,
         }
     }
@@ -505,6 +520,7 @@ impl Job {
             | Self::DropStage(_)
             | Self::LookAtPeers
             | Self::Report { .. }
+            | Self::ReplyAutomatically { .. }
             | Self::Reload => None,
         }
     }
@@ -752,6 +768,21 @@ impl Job {
                     length,
                 })),
                 outcome => Done::StoredRead { asker, outcome },
+            },
+            Self::ReplyAutomatically {
+                delivered,
+                config,
+                now,
+                seed,
+            } => match contain(|| automatic_replies::decide(store, &config, &delivered, now, seed))
+            {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::ReplyAutomatically {
+                    delivered,
+                    config,
+                    now,
+                    seed,
+                })),
+                outcome => Done::ReplyDecided(outcome),
             },
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }

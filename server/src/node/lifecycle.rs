@@ -221,6 +221,7 @@ impl Node {
                 outcome,
             } => self.handle_staged(now, (session, upload), stage, outcome),
             Done::RoomChecked { asker, outcome } => self.handle_room_checked(asker, outcome),
+            Done::ReplyDecided(outcome) => self.handle_reply_decided(now, outcome),
             Done::Answered { asker, answer, .. } => self.handle_answered(now, asker, *answer),
             Done::StoredRead { asker, outcome } => self.handle_stored_read(asker, outcome),
             Done::StageDropped => {}

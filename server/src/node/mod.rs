@@ -8,6 +8,7 @@
 
 mod admission;
 mod authentication;
+mod automatic_replies;
 mod conclusions;
 mod connections;
 mod delivery;

@@ -36,6 +36,8 @@ pub enum SpoolOrigin {
     Concluded(DeliveryId, Vec<u32>),
     /// The delivery of this recipient, an alias whose place others take.
     Expanded(DeliveryId, u32),
+    /// An automatic reply: when it can't be spooled, there is none.
+    AutomaticReply,
     /// Nobody waits for it.
     Nobody,
 }
@@ -241,6 +243,13 @@ impl Node {
             (SpoolOrigin::Expanded(id, position), write, Err(error)) => {
                 self.drop_reports(&write);
                 self.handle_not_expanded(now, id, position, &error);
+            }
+            (SpoolOrigin::AutomaticReply, _, Ok(_)) => {
+                self.claim_spooled(now);
+                self.claim_remote(now);
+            }
+            (SpoolOrigin::AutomaticReply, _, Err(error)) => {
+                super::log_failure(&error, "an automatic reply is left out");
             }
             (SpoolOrigin::Nobody, write, Ok(_)) => self.finish_reports(now, &write),
             (SpoolOrigin::Concluded(id, positions), write, Err(error)) => {

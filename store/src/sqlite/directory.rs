@@ -30,7 +30,8 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 const ACCOUNT_COLUMNS: &str = "id, local_part, domain, guid, credential, generation, is_admin, \
-                               is_enabled, display_name, quota_bytes, created_at, last_login_at";
+                               is_enabled, display_name, quota_bytes, created_at, last_login_at, \
+                               replies_automatically";
 
 /// The directory of one `mail_root`.
 pub(super) struct Directory {
@@ -366,6 +367,7 @@ fn update_account(
             "UPDATE accounts SET credential = coalesce(?2, credential), \
              is_admin = coalesce(?3, is_admin), is_enabled = coalesce(?4, is_enabled), \
              display_name = coalesce(?5, display_name), quota_bytes = coalesce(?6, quota_bytes), \
+             replies_automatically = coalesce(?8, replies_automatically), \
              generation = generation + ?7 WHERE id = ?1",
         )?
         .execute(params![
@@ -375,7 +377,8 @@ fn update_account(
             update.is_enabled,
             update.display_name,
             update.quota_bytes.map(to_sql),
-            update.raise_generation
+            update.raise_generation,
+            update.replies_automatically
         ])?;
     match changed {
         0 => Err(StoreError::NoSuchAccount),
@@ -441,5 +444,6 @@ fn account_from_row(row: &Row<'_>) -> Result<Account> {
         quota_bytes: from_sql(row.get(9)?),
         created_at: UnixTime(row.get(10)?),
         last_login_at: row.get::<_, Option<i64>>(11)?.map(UnixTime),
+        replies_automatically: row.get(12)?,
     })
 }

@@ -138,6 +138,7 @@ pub(super) fn update(cx: &mut Cx<'_>) -> Outcome {
         is_enabled,
         display_name: changes.display_name,
         quota_bytes: changes.quota_bytes,
+        ..AccountUpdate::default()
     };
     cx.update_account(account.id, update)?;
     Ok(Reply::ok(tell(&found(cx, &account.address)?)))

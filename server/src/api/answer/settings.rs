@@ -1,14 +1,12 @@
 //! `{me}/mailboxSettings`
 
 use rmail_proto::UnixTime;
-use rmail_store::AccountWrite;
+use rmail_store::{AccountUpdate, AccountWrite};
 use serde_json::{Map, Value, json};
 
 use super::{Cx, Failure, Outcome, lists, reply::Reply};
 use crate::api::{compose::read_date_time, error::ApiError, time::write_local_time};
-
-/// The account's document that holds what was set.
-pub(super) const DOCUMENT: &str = "mailboxSettings";
+use crate::outbound::automatic_reply::{SETTINGS, Settings};
 
 /// Where the settings for automatic replies are among them.
 const REPLIES: &str = "automaticRepliesSetting";
@@ -45,9 +43,17 @@ pub(super) fn update(cx: &mut Cx<'_>) -> Outcome {
     }
     let document = Value::Object(settings.clone()).to_string();
     cx.write(vec![AccountWrite::SetDocument {
-        name: DOCUMENT.to_owned(),
+        name: SETTINGS.to_owned(),
         value: Some(document),
     }])?;
+    let replies = Settings::parse(&Value::Object(settings.clone()).to_string()).is_on();
+    if replies != cx.account().replies_automatically {
+        let update = AccountUpdate {
+            replies_automatically: Some(replies),
+            ..AccountUpdate::default()
+        };
+        cx.update_account(cx.account().id, update)?;
+    }
     Ok(told(cx, settings))
 }
 
@@ -61,7 +67,7 @@ fn told(cx: &Cx<'_>, settings: Map<String, Value>) -> Reply {
 /// The defaults, and what was set over them.
 fn load(cx: &Cx<'_>) -> Result<Map<String, Value>, Failure> {
     let mut settings = defaults(cx.now());
-    if let Some(document) = cx.store().document(cx.account().id, DOCUMENT)? {
+    if let Some(document) = cx.store().document(cx.account().id, SETTINGS)? {
         // It was written here; one that can't be read says nothing.
         let set: Map<String, Value> = serde_json::from_str(&document).unwrap_or_default();
         settings.extend(set);

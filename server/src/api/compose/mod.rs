@@ -14,6 +14,7 @@
 
 mod action;
 mod attachment;
+mod automatic;
 mod change;
 mod draft;
 mod native;

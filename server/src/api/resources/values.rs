@@ -265,6 +265,7 @@ mod tests {
             quota_bytes: 0,
             created_at: UnixTime(0),
             last_login_at: None,
+            replies_automatically: false,
         }
     }
 

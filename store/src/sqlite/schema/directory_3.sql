@@ -1,4 +1,5 @@
 ALTER TABLE accounts ADD COLUMN last_login_at INTEGER;
+ALTER TABLE accounts ADD COLUMN replies_automatically INTEGER NOT NULL DEFAULT 0;
 
 -- What the server keeps for a while: see `RecordKind`. `account` is 0 where it is nobody's.
 CREATE TABLE records (
