@@ -133,6 +133,10 @@ pub const UNUSED_MESSAGES: u32 = 500_000;
 /// How long sessions have to end when the server stops.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// The same for connections to other servers: what those have said is still to be written down
+/// when the grace ends.
+pub const STOP_GRACE_OUTBOUND: Duration = Duration::from_secs(9);
+
 /// Largest piece that is offered to a socket, and encrypted, at once.
 pub const WRITE_BYTES: usize = 64 * 1024;
 

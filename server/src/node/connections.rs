@@ -445,6 +445,10 @@ impl Node {
         if is_decided {
             return self.finish_lot(now, id, key);
         }
+        if self.stopping.is_some() {
+            // There is no other connection: the rest is whose turn is next.
+            return self.conclude_decided(now, id);
+        }
         let destination = self.outbound.destinations.get_mut(key);
         let destination = destination.expect("a destination stays while lots go there");
         destination.waiting.push_front(id);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use rmail_proto::{AccountId, Instant, Now};
 use rmail_store::{PeerNews, StoreError};
 
-use super::{Done, Job, Node, NodeAction, NodeTimer, admission, directory::Lookup};
+use super::{Done, Job, Node, NodeAction, NodeTimer, SessionKind, admission, directory::Lookup};
 use crate::{
     config::Config,
     limits,
@@ -121,7 +121,8 @@ impl Node {
         self.actions.push_back(NodeAction::StopListening);
         let grace_until = now.at + limits::STOP_GRACE;
         self.set_timer(grace_until, NodeTimer::Grace);
-        self.tell_all(grace_until);
+        self.tell_all(grace_until, now.at + limits::STOP_GRACE_OUTBOUND);
+        self.conclude_all_decided(now);
         self.check_stopped(now);
     }
 
@@ -247,9 +248,16 @@ impl Node {
         }
     }
 
-    fn tell_all(&mut self, grace_until: Instant) {
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for session in sessions {
+    /// Sessions end by themselves until then.
+    fn tell_all(&mut self, accepted_until: Instant, dialled_until: Instant) {
+        let sessions = self.sessions.iter();
+        let sessions: Vec<(SessionId, Instant)> = sessions
+            .map(|(session, entry)| match entry.kind {
+                SessionKind::Accepted(_) => (*session, accepted_until),
+                SessionKind::Dialled => (*session, dialled_until),
+            })
+            .collect();
+        for (session, grace_until) in sessions {
             self.notify(session, SessionEvent::Shutdown { grace_until });
         }
     }

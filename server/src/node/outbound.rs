@@ -305,25 +305,38 @@ impl Node {
     /// All recipients of a lot have their verdicts.
     pub(super) fn finish_lot(&mut self, now: Now, id: LotId, key: &str) {
         let outbound = &mut self.outbound;
-        let lot = outbound.lots.remove(&id).expect("a lot is finished once");
+        let mut lot = outbound.lots.remove(&id).expect("a lot is finished once");
         outbound.bytes -= lot.entry.content.as_ref().map_or(0, |bytes| bytes.len());
         let destination = outbound.destinations.get_mut(key);
         let destination = destination.expect("a destination stays while lots go there");
         destination.active -= 1;
         let has_room = destination.active == limits::OUTBOUND_ACTIVE_EACH / 2
             || outbound.lots.len() == limits::OUTBOUND_ACTIVE / 2;
-        let conclusion = Conclusion {
-            original: Original::of(&lot.entry),
-            reverse_path: lot.entry.reverse_path,
-            destination: lot.entry.destination,
-            attempts: lot.entry.attempts,
-            is_delay_told: lot.entry.is_delay_told,
-            delivery: None,
-            verdicts: lot.verdicts,
-        };
+        let verdicts = std::mem::take(&mut lot.verdicts);
+        let conclusion = lot.conclusion(verdicts);
         self.conclude(now, conclusion);
         if has_room || self.outbound.may_claim {
             self.claim_remote(now);
+        }
+    }
+
+    /// What has become of recipients is written down, whatever becomes of others in their lots.
+    pub(super) fn conclude_all_decided(&mut self, now: Now) {
+        let lots: Vec<LotId> = self.outbound.lots.keys().copied().collect();
+        for id in lots {
+            self.conclude_decided(now, id);
+        }
+    }
+
+    /// What has become of some recipients of a lot is written down, and the others are for another
+    /// process: the claim on them ends with this one.
+    pub(super) fn conclude_decided(&mut self, now: Now, id: LotId) {
+        let lot = self.outbound.lots.get_mut(&id).expect("it is known");
+        let mut verdicts = std::mem::take(&mut lot.verdicts);
+        verdicts.retain(|verdict| verdict.fate != Fate::Waiting);
+        if !verdicts.is_empty() {
+            let conclusion = lot.conclusion(verdicts);
+            self.conclude(now, conclusion);
         }
     }
 
@@ -362,6 +375,18 @@ impl Node {
 }
 
 impl Lot {
+    fn conclusion(&self, verdicts: Vec<Verdict>) -> Conclusion {
+        Conclusion {
+            original: Original::of(&self.entry),
+            reverse_path: self.entry.reverse_path.clone(),
+            destination: self.entry.destination.clone(),
+            attempts: self.entry.attempts,
+            is_delay_told: self.entry.is_delay_told,
+            delivery: None,
+            verdicts,
+        }
+    }
+
     /// A recipient has met its fate.
     pub(super) fn decide(
         &mut self,

@@ -21,6 +21,8 @@ impl Figures {
         sum.trace_lines += outcome.trace_lines;
         sum.virtual_time += outcome.virtual_time;
         sum.acknowledged += outcome.acknowledged;
+        sum.attempts += outcome.attempts;
+        sum.reports += outcome.reports;
         sum.commands += outcome.commands;
         sum.views_compared += outcome.views_compared;
         sum.disk_operations += outcome.disk_operations;
@@ -31,6 +33,8 @@ impl Figures {
         sum.counts.streams_lost += outcome.counts.streams_lost;
         sum.counts.stalls += outcome.counts.stalls;
         sum.counts.datagram_faults += outcome.counts.datagram_faults;
+        sum.counts.dialled += outcome.counts.dialled;
+        sum.counts.partitions += outcome.counts.partitions;
     }
 }
 
@@ -43,6 +47,9 @@ impl fmt::Display for Figures {
             ("runs", self.runs),
             ("virtual hours", hours),
             ("messages accepted", self.sum.acknowledged),
+            ("connections to others", counts.dialled),
+            ("attempts seen by peers", self.sum.attempts),
+            ("reports to senders", self.sum.reports),
             ("IMAP commands", self.sum.commands),
             ("views compared", self.sum.views_compared),
             ("jobs", counts.jobs),
@@ -52,6 +59,7 @@ impl fmt::Display for Figures {
             ("processes killed", counts.kills),
             ("connections lost", counts.streams_lost),
             ("connections stalled", counts.stalls),
+            ("partitions", counts.partitions),
             ("datagrams lost, doubled", counts.datagram_faults),
             ("trace lines", self.sum.trace_lines),
         ];

@@ -9,10 +9,10 @@ use rmail_server::node::ListenerKind;
 use super::{
     imap_session::ImapSession,
     message::{TOKEN_FIELD, dot_stuffed},
-    scene::Scene,
+    scene::{Place, Scene},
     socket::{Lost, PATIENCE, Socket},
 };
-use crate::{AccountSetup, ServerIndex};
+use crate::AccountSetup;
 
 /// Lines of a flood.
 const FLOOD_LINES: usize = 20_000;
@@ -71,7 +71,7 @@ pub(super) struct Hostile {
 struct Attack<'a> {
     scene: &'a Scene,
     entropy: &'a mut Entropy,
-    server: ServerIndex,
+    server: Place,
     victim: &'a AccountSetup,
 }
 

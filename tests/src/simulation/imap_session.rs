@@ -9,17 +9,17 @@ use super::{
     ledger::Generation,
     mailbox_view::{Heard, MailboxView},
     message::{Token, token_in},
-    scene::Scene,
+    scene::{Place, Scene},
     socket::{Lost, PATIENCE, Socket},
 };
-use crate::{AccountSetup, ServerIndex};
+use crate::AccountSetup;
 
 /// A session that has logged in.
 pub(super) struct ImapSession {
     scene: Scene,
     socket: Socket,
     pub(super) account: String,
-    pub(super) server: ServerIndex,
+    pub(super) server: Place,
     tags: u32,
     pub(super) selected: Option<Selected>,
 }
@@ -61,7 +61,7 @@ impl ImapSession {
     /// now: it is busy, or full, or the password is another one.
     pub(super) async fn log_in(
         scene: &Scene,
-        server: ServerIndex,
+        server: Place,
         account: &AccountSetup,
     ) -> Result<Option<Self>, Lost> {
         let socket = Socket::connect(scene, server, ListenerKind::Imaps).await?;

@@ -10,7 +10,7 @@ use super::{
     ledger::{Existence, Generation},
     mailbox_view::Known,
     message::Token,
-    scene::{HOST, Scene},
+    scene::{Place, Scene},
     socket::Lost,
 };
 use crate::AccountSetup;
@@ -444,7 +444,10 @@ impl Desk<'_> {
     /// The open mailbox, by the store; `None` when it can't be read now.
     fn truth(&self) -> Option<Vec<Known>> {
         let selected = self.session.selected.as_ref()?;
-        let store = self.scene.world().store(HOST, self.session.server)?;
+        let store = {
+            let Place { host, server } = self.session.server;
+            self.scene.world().store(host, server)?
+        };
         let address = rmail_proto::Address::parse(&self.session.account).ok()?;
         let account = store.account_by_address(&address).ok()??;
         let mailbox = MailboxRef::Name(selected.name.clone());

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rmail_proto::Instant;
 
-use super::message::Token;
+use super::{message::Token, relay::Fates};
+use crate::HostId;
 
 /// Where a UID counts: MAILBOXID and UIDVALIDITY.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -65,6 +66,10 @@ pub(super) struct Ledger {
     /// The highest MODSEQ of each mailbox that anybody was told, by UIDNEXT.
     modseqs: BTreeMap<Generation, BTreeMap<u32, u64>>,
     pub(super) mailboxes: BTreeMap<(String, String), Existence>,
+    /// What has become of recipients on other machines.
+    pub(super) fates: Fates,
+    /// What audits found, by account.
+    found: BTreeMap<String, BTreeMap<Token, i64>>,
     /// Messages that a server took over, by SMTP or APPEND.
     pub(super) acknowledged: u64,
     /// Tagged completions that IMAP clients heard.
@@ -87,8 +92,21 @@ impl Ledger {
         super::message::message(token, &self.authors[&token])
     }
 
+    /// Who wrote it.
+    pub(super) fn author(&self, token: Token) -> &str {
+        &self.authors[&token]
+    }
+
+    /// A peer is told of a recipient; see [`Fates::attempted`].
+    pub(super) fn attempted(&mut self, recipient: &str, token: Token, when: (Instant, u64)) -> u32 {
+        self.note(token, format!("an attempt to reach {recipient}"));
+        let copies_max = self.copies(recipient, token).max;
+        self.fates.attempted(recipient, token, copies_max, when)
+    }
+
     /// A copy may appear from now on.
     pub(super) fn may_come(&mut self, account: &str, token: Token) {
+        self.fates.offered(account, token, self.now);
         self.note(token, format!("may come to {account}"));
         self.copies(account, token).max += 1;
     }
@@ -113,6 +131,7 @@ impl Ledger {
     /// The copy was acknowledged.
     pub(super) fn came(&mut self, account: &str, token: Token) {
         self.note(token, format!("came to {account}"));
+        self.fates.acknowledged(account, token, self.now);
         let copies = self.copies(account, token);
         if !copies.is_doomed {
             copies.min += 1;
@@ -186,28 +205,51 @@ impl Ledger {
         *highest = modseq.max(*highest);
     }
 
-    /// Compares what an account holds with what it must and may hold.
-    pub(super) fn check(&self, account: &str, found: &BTreeMap<Token, i64>) {
-        let expected = self.copies.iter().filter(|((name, _), _)| name == account);
-        for ((_, token), copies) in expected {
-            let count = found.get(token).copied().unwrap_or(0);
+    /// An audit found these copies in an account.
+    pub(super) fn found(&mut self, account: &str, found: BTreeMap<Token, i64>) {
+        self.found.insert(account.to_owned(), found);
+    }
+
+    /// Compares what accounts hold, what peers took and what came back with what there must and
+    /// may be. A copy may be there twice for each time that the way between two servers was cut,
+    /// and they were so often.
+    pub(super) fn check(&self, cuts: i64, interruptions: impl Fn(HostId) -> u64) {
+        for ((address, token), copies) in &self.copies {
             let (min, max) = (copies.min, copies.max);
             let history = self.history(*token);
+            let Some(found) = self.found.get(address) else {
+                let recipient = (address.as_str(), *token);
+                let bounds = (min, max);
+                self.fates
+                    .check(recipient, bounds, &interruptions, &history);
+                continue;
+            };
+            let count = found.get(token).copied().unwrap_or(0);
+            let bounced = self.fates.failures(address, *token);
             assert!(
-                count >= min,
-                "lost: {account} holds {count} copies of {token:?}, and must hold {min}\n{history}"
+                count + bounced >= min,
+                "lost: {address} holds {count} copies of {token:?}, and must hold {min}, \
+                 {bounced} came back\n{history}"
             );
+            let repeats = if self.fates.is_elsewhere(address, *token) {
+                cuts
+            } else {
+                0
+            };
             assert!(
-                count <= max,
-                "repeated: {account} holds {count} copies of {token:?}, not {max}\n{history}"
+                count + bounced <= max + repeats,
+                "repeated: {address} holds {count} copies of {token:?}, not {max}, {bounced} came \
+                 back\n{history}"
             );
         }
-        for token in found.keys() {
-            let is_known = self.copies.contains_key(&(account.to_owned(), *token));
-            assert!(
-                is_known,
-                "{account} holds message {token:?}, which nobody sent there"
-            );
+        for (account, found) in &self.found {
+            for token in found.keys() {
+                let is_known = self.copies.contains_key(&(account.to_owned(), *token));
+                assert!(
+                    is_known,
+                    "{account} holds message {token:?}, which nobody sent there"
+                );
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! A run has two phases. While faults are on, only safety is looked at: nothing happens that must
 //! not. Then everything heals, and liveness is: within virtual hours each client is done and the
-//! spool is empty. At last the power goes once more, and an audit reads all mail by IMAP and
-//! compares it with the ledger.
+//! spool is empty (within the lifetime of the queue, where mail goes elsewhere). At last the power
+//! goes once more, and an audit reads all mail by IMAP and compares it with the ledger.
 //!
 //! A client is an `async fn` over a [`Scene`]: what it waits for is virtual time, or bytes.
 
@@ -18,6 +18,7 @@ mod ledger;
 mod mailbox_view;
 mod message;
 mod plan;
+mod relay;
 mod run;
 mod scene;
 mod sender;

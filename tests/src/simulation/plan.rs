@@ -9,12 +9,17 @@ use super::{
     chaos::Chaos,
     hostile::{Hostile, TRICKS},
     imap_worker::ImapWorker,
+    relay::{Town, author},
+    scene::HOST,
     sender::{Door, Sender},
 };
-use crate::{AccountSetup, Conditions, Link, Setup};
+use crate::{AccountSetup, Conditions, Link, Setup, setup::merge};
 
 /// Most servers on one `mail_root`.
 const SERVERS_MAX: u64 = 3;
+
+/// In one run of so many, mail goes to other machines.
+const TOWN_EVERY: u64 = 3;
 
 /// Most clients of each kind.
 const SENDERS_MAX: u64 = 4;
@@ -25,6 +30,8 @@ const HOSTILE_MAX: u64 = 4;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) setup: Setup,
+    /// The machines besides the first host, where mail goes from one to another.
+    pub(super) town: Option<Town>,
     pub(super) conditions: Conditions,
     pub(super) chaos: Chaos,
     /// How long faults go on.
@@ -67,12 +74,13 @@ impl Plan {
         let password_changes = (0..entropy.next_below(3))
             .map(|_| 1 + entropy.next_below(200))
             .collect();
-        Self {
+        let plan = Self {
             setup: Setup {
                 config: draw_config(entropy),
                 accounts,
                 servers,
             },
+            town: None,
             conditions: draw_conditions(entropy),
             chaos,
             fault_time: Duration::from_secs(60 + entropy.next_below(1200)),
@@ -81,16 +89,74 @@ impl Plan {
             hostile,
             password_changes,
             crash_after: None,
+        };
+        let entropy = &mut Entropy::new(seed ^ 0x746f_776e);
+        match entropy.next_below(TOWN_EVERY) {
+            0 => plan.in_town(entropy),
+            _ => plan,
         }
     }
 
-    /// A short run without faults, in which everything is done once that is ever written: its
-    /// disk operations are the crash points.
+    /// The same, with other machines around it; of what goes on at the first host alone, there is
+    /// less.
+    fn in_town(mut self, entropy: &mut Entropy) -> Self {
+        let town = Town::draw(entropy);
+        self.senders.truncate(1);
+        self.workers.truncate(1);
+        self.hostile.truncate(1);
+        if town.is_calm {
+            self.chaos = Chaos {
+                servers: self.chaos.servers,
+                pause_seconds_max: self.chaos.pause_seconds_max,
+                ..Chaos::default()
+            };
+            self.conditions = Conditions::default();
+        } else {
+            self.chaos.partitioned = town.addresses();
+            // Each piece is work, and messages go from machine to machine.
+            let link = &mut self.conditions.link;
+            link.piece_bytes_max = link.piece_bytes_max.max(500);
+            link.window_bytes = link.window_bytes.max(8 * 1024);
+            if is_on(entropy) {
+                // A long time, in which things go wrong now and then.
+                let seconds = 3600 + entropy.next_below(town.expiry.as_secs() / 5);
+                self.fault_time = Duration::from_secs(seconds);
+                self.chaos.pause_seconds_max = seconds / 20;
+            }
+        }
+        for worker in &mut self.workers {
+            worker.disk_is_sound = self.chaos.disk_is_sound();
+        }
+        self.chaos
+            .servers
+            .extend(town.neighbours.iter().map(|it| it.servers));
+        let authors = town.draw_authors(entropy, self.setup.servers);
+        self.senders.extend(authors);
+        self.settle_in(town);
+        self
+    }
+
+    fn settle_in(&mut self, town: Town) {
+        merge(&mut self.setup.config, &town.config());
+        self.setup.accounts.push(author(HOST));
+        self.town = Some(town);
+    }
+
+    /// Servers of each host.
+    pub(super) fn servers(&self) -> Vec<usize> {
+        let neighbours = self.town.iter().flat_map(|town| &town.neighbours);
+        let neighbours = neighbours.map(|setup| setup.servers);
+        [self.setup.servers].into_iter().chain(neighbours).collect()
+    }
+
+    /// A short run without faults, in which everything is done once that is ever written (mail for
+    /// elsewhere is accepted, claimed, put off, refused and reported, relayed): its disk operations
+    /// are the crash points.
     pub fn script(seed: u64) -> Self {
         let accounts = accounts();
         let entropy = &mut Entropy::new(seed ^ 0x7363_7269);
         let chaos = Chaos {
-            servers: 1,
+            servers: vec![1],
             pause_seconds_max: 1,
             ..Chaos::default()
         };
@@ -102,21 +168,28 @@ impl Plan {
         let mut worker = draw_worker(entropy, 0, 1, &accounts, &chaos);
         worker.steps = 24;
         worker.pause_seconds_max = 1;
-        Self {
+        let town = Town::script();
+        let mut author = town.draw_authors(entropy, 1).remove(0);
+        author.messages = 2;
+        author.pause_seconds_max = 0;
+        let mut plan = Self {
             setup: Setup {
                 config: json!({}),
                 accounts,
                 servers: 1,
             },
+            town: None,
             conditions: Conditions::default(),
             chaos,
             fault_time: Duration::from_secs(30),
-            senders: vec![sender],
+            senders: vec![sender, author],
             workers: vec![worker],
             hostile: Vec::new(),
             password_changes: vec![5],
             crash_after: None,
-        }
+        };
+        plan.settle_in(town);
+        plan
     }
 
     /// The same run, in which the power goes right after so many disk operations.
@@ -142,7 +215,7 @@ fn accounts() -> Vec<AccountSetup> {
     ]
 }
 
-fn is_on(entropy: &mut Entropy) -> bool {
+pub(super) fn is_on(entropy: &mut Entropy) -> bool {
     entropy.next_below(2) == 0
 }
 
@@ -156,7 +229,8 @@ fn draw_chaos(entropy: &mut Entropy, servers: usize) -> Chaos {
         disk_fails: entropy.next_below(3) == 0,
         disk_runs_full: entropy.next_below(3) == 0,
         busy_databases: 0.0,
-        servers,
+        servers: vec![servers],
+        partitioned: Vec::new(),
         pause_seconds_max: 5 + entropy.next_below(120),
     }
 }
@@ -186,6 +260,8 @@ fn draw_sender(entropy: &mut Entropy, servers: usize, accounts: &[AccountSetup])
     }
     Sender {
         door,
+        host: HOST,
+        writes_elsewhere: false,
         messages: 1 + entropy.next_below(8) as u32,
         recipients,
         servers,

@@ -8,9 +8,9 @@ use rmail_store::QueueFilter;
 use super::{
     audit::audit,
     plan::Plan,
-    scene::{Cast, HOST, Scene},
+    scene::{Cast, HOST, Place, Scene},
 };
-use crate::{AccountChange, AccountSetup, Counts, ServerIndex, World};
+use crate::{AccountChange, AccountSetup, Counts, HostId, ServerIndex, World};
 
 /// How long healing and everything that was begun may take, in virtual time.
 const LIVENESS: Duration = Duration::from_secs(12 * 60 * 60);
@@ -32,6 +32,10 @@ pub struct Outcome {
     pub virtual_time: Duration,
     /// Messages that a server took over.
     pub acknowledged: u64,
+    /// Attempts to reach recipients that peers saw.
+    pub attempts: u64,
+    /// Reports that senders got.
+    pub reports: u64,
     /// IMAP commands that were completed.
     pub commands: u64,
     /// Views of mailboxes that were compared with the store.
@@ -64,6 +68,9 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         world.trace().write_to(path);
     }
     world.set_conditions(plan.conditions);
+    if let Some(town) = &plan.town {
+        town.build(&mut world);
+    }
     let started = world.now().at;
     if let Some(operations) = plan.crash_after {
         let disk = world.disk(HOST);
@@ -71,24 +78,24 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
     }
     let operations_before = world.disk(HOST).operations();
     let scene = Scene::new(world);
-    scene.ledger().disk_fails = plan.chaos.disk_fails;
-    let mut entropy = Entropy::new(seed ^ 0x6361_7374);
-    let mut cast = Cast::new(scene.clone());
+    let mut cast = Cast::new(scene.clone(), plan.town.is_some());
+    populate(&mut cast, &scene, plan, seed);
     let faults_end = started + plan.fault_time;
-    populate(&mut cast, &scene, plan, &mut entropy);
-    let chaos = plan.chaos.clone();
-    let chance = Entropy::new(entropy.next_u64());
-    cast.add(
-        "chaos".to_owned(),
-        chaos.run(scene.clone(), chance, faults_end),
-    );
     let is_done = cast.play(faults_end + LIVENESS);
     assert!(is_done, "not done in time:\n{}", cast.describe());
 
-    // Everybody is done; the spool runs empty.
-    let mut cast = Cast::new(scene.clone());
-    cast.add("spool".to_owned(), wait_for_spool(scene.clone()));
-    let deadline = scene.at() + LIVENESS;
+    // Everybody is done; the spools run empty.
+    let lifetime = plan
+        .town
+        .as_ref()
+        .map_or(Duration::ZERO, |town| town.expiry);
+    for host in hosts(plan) {
+        cast.add(
+            format!("spool of {host}"),
+            wait_for_spool(scene.clone(), host),
+        );
+    }
+    let deadline = scene.at() + lifetime + LIVENESS;
     let is_empty = cast.play(deadline);
     assert!(
         is_empty,
@@ -96,23 +103,12 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         cast.describe()
     );
     let operations = scene.world().disk(HOST).operations() - operations_before;
+    audit_all(&mut cast, &scene, plan);
 
-    // What was acknowledged is on the disk, not only in memory.
-    scene.world().lose_power(HOST, Duration::from_secs(1));
-    let mut cast = Cast::new(scene.clone());
-    for (number, account) in plan.setup.accounts.iter().enumerate() {
-        let account = last_password(plan, account);
-        let server = ServerIndex(number % plan.setup.servers);
-        let name = format!("audit of {}", account.address);
-        cast.add(name, audit_when_up(scene.clone(), server, account));
-    }
-    let deadline = scene.at() + LIVENESS;
-    let is_done = cast.play(deadline);
-    assert!(is_done, "the audit does not end:\n{}", cast.describe());
-
-    let mut cast = Cast::new(scene.clone());
-    let stop = stop_at_last(scene.clone(), plan.setup.servers);
-    cast.add("stop".to_owned(), stop);
+    cast.add(
+        "stop".to_owned(),
+        stop_at_last(scene.clone(), plan.servers()),
+    );
     let deadline = scene.at() + STOP_MAX;
     let is_done = cast.play(deadline);
     assert!(is_done, "the servers do not stop:\n{}", cast.describe());
@@ -125,15 +121,70 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         trace_lines: world.trace().lines(),
         virtual_time: world.now().at.since(started),
         acknowledged: ledger.acknowledged,
+        attempts: ledger.fates.attempts,
+        reports: ledger.fates.reports,
         commands: ledger.commands,
         views_compared: ledger.views_compared,
         disk_operations: operations,
-        disk_faults: world.disk(HOST).stats().faults,
+        disk_faults: disk_faults(&world, plan),
         counts: world.counts(),
     }
 }
 
-fn populate(cast: &mut Cast, scene: &Scene, plan: &Plan, entropy: &mut Entropy) {
+fn hosts(plan: &Plan) -> impl Iterator<Item = HostId> + use<> {
+    (0..plan.servers().len()).map(HostId)
+}
+
+fn disk_faults(world: &World, plan: &Plan) -> u64 {
+    let disks = hosts(plan).map(|host| world.disk(host));
+    disks.map(|disk| disk.stats().faults).sum()
+}
+
+/// What was acknowledged is on the disks, not only in memory: the power goes, and all mail is
+/// read.
+fn audit_all(cast: &mut Cast, scene: &Scene, plan: &Plan) {
+    // What is repeated because of this was there before.
+    let interruptions: Vec<u64> = {
+        let world = scene.world();
+        hosts(plan).map(|host| world.interruptions(host)).collect()
+    };
+    let cuts = {
+        let world = scene.world();
+        let counts = world.counts();
+        let cuts = counts.kills + counts.power_losses + counts.streams_lost + counts.stalls;
+        let cuts = cuts + counts.partitions - u64::from(plan.town.is_some());
+        cuts + disk_faults(&world, plan) + interruptions.iter().sum::<u64>()
+    };
+    for host in hosts(plan) {
+        scene.world().lose_power(host, Duration::from_secs(1));
+    }
+    let accounts = plan.setup.accounts.iter();
+    let mut accounts: Vec<(Place, AccountSetup)> = accounts
+        .enumerate()
+        .map(|(number, account)| {
+            let server = Place::new(HOST, number % plan.setup.servers);
+            (server, last_password(plan, account))
+        })
+        .collect();
+    let neighbours = plan.town.iter().flat_map(|town| &town.neighbours);
+    for (number, neighbour) in neighbours.enumerate() {
+        let place = Place::new(HostId(number + 1), 0);
+        accounts.extend(neighbour.accounts.iter().map(|it| (place, it.clone())));
+    }
+    for (place, account) in accounts {
+        let name = format!("audit of {}", account.address);
+        cast.add(name, audit_when_up(scene.clone(), place, account));
+    }
+    let deadline = scene.at() + LIVENESS;
+    let is_done = cast.play(deadline);
+    assert!(is_done, "the audit does not end:\n{}", cast.describe());
+    let ledger = scene.ledger();
+    ledger.check(cuts as i64, |HostId(host)| interruptions[host]);
+}
+
+fn populate(cast: &mut Cast, scene: &Scene, plan: &Plan, seed: u64) {
+    scene.ledger().disk_fails = plan.chaos.disk_fails;
+    let mut entropy = Entropy::new(seed ^ 0x6361_7374);
     let mut chance = || Entropy::new(entropy.next_u64());
     for (number, sender) in plan.senders.iter().enumerate() {
         let client = sender.clone().run(scene.clone(), chance());
@@ -149,6 +200,16 @@ fn populate(cast: &mut Cast, scene: &Scene, plan: &Plan, entropy: &mut Entropy) 
     }
     let operator = change_passwords(scene.clone(), plan.password_changes.clone());
     cast.add("operator".to_owned(), operator);
+    let faults_end = scene.at() + plan.fault_time;
+    let chaos = plan.chaos.clone().run(scene.clone(), chance(), faults_end);
+    cast.add("chaos".to_owned(), chaos);
+    if let Some(town) = &plan.town {
+        let mut ledger = scene.ledger();
+        ledger.fates.is_forgetful = !plan.chaos.disk_is_sound();
+        town.prepare(&mut ledger.fates);
+        drop(ledger);
+        town.populate(cast, scene, &mut chance());
+    }
 }
 
 /// An operator sets new passwords, until each is set.
@@ -182,42 +243,48 @@ fn last_password(plan: &Plan, account: &AccountSetup) -> AccountSetup {
     account
 }
 
-async fn wait_for_spool(scene: Scene) {
+async fn wait_for_spool(scene: Scene, host: HostId) {
     let server = ServerIndex(0);
     loop {
-        let store = scene.world().store(HOST, server);
+        let store = scene.world().store(host, server);
         let queue = store.map(|store| store.queue(&QueueFilter::default(), None, 8));
         scene.status(format!("waits for the queue: {queue:?}"));
-        if let Some(Ok(queue)) = queue
-            && queue.is_empty()
-        {
-            return;
+        let mut pause = SPOOL_LOOK;
+        if let Some(Ok(queue)) = queue {
+            if queue.is_empty() {
+                return;
+            }
+            let now = scene.world().now().unix;
+            let due = queue.iter().filter_map(|queued| queued.next_due).min();
+            let seconds = due.map_or(0, |due| due.0 - now.0);
+            let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+            pause = pause.max(wait);
         }
-        scene.sleep(SPOOL_LOOK).await;
+        scene.sleep(pause).await;
     }
 }
 
-async fn audit_when_up(scene: Scene, server: ServerIndex, account: AccountSetup) {
+async fn audit_when_up(scene: Scene, place: Place, account: AccountSetup) {
     scene.status("waits for the server");
-    let is_up = |scene: &Scene| scene.world().is_up(HOST, server).then_some(());
-    scene.wait_for(is_up).await;
-    audit(scene, server, account).await;
+    scene
+        .wait_for(|scene| place.is_up(scene).then_some(()))
+        .await;
+    audit(scene, place, account).await;
 }
 
 /// Servers stop when they are asked to.
-async fn stop_at_last(scene: Scene, servers: usize) {
+async fn stop_at_last(scene: Scene, servers: Vec<usize>) {
     scene.status("waits for the servers to stop");
-    for number in 0..servers {
-        scene.world().stop_server(HOST, ServerIndex(number));
+    let servers = servers.iter().enumerate();
+    let places = servers.flat_map(|(host, servers)| {
+        (0..*servers).map(move |server| Place::new(HostId(host), server))
+    });
+    let places: Vec<Place> = places.collect();
+    for place in &places {
+        scene.world().stop_server(place.host, place.server);
     }
-    let are_down = |scene: &Scene| {
-        let world = scene.world();
-        let mut servers = (0..servers).map(ServerIndex);
-        servers
-            .all(|server| !world.is_up(HOST, server))
-            .then_some(())
-    };
-    scene.wait_for(are_down).await;
+    let is_down = |scene: &Scene| places.iter().all(|place| !place.is_up(scene));
+    scene.wait_for(|scene| is_down(scene).then_some(())).await;
 }
 
 /// ERROR is for what an operator must see to: here, a disk that fails.

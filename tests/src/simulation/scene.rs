@@ -14,8 +14,26 @@ use rmail_proto::Instant;
 use super::ledger::Ledger;
 use crate::{HostId, ServerIndex, World};
 
-/// The one host of the servers that clients talk to.
+/// The host of the servers that most clients talk to.
 pub(super) const HOST: HostId = HostId(0);
+
+/// A server of a host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) host: HostId,
+    pub(super) server: ServerIndex,
+}
+
+impl Place {
+    pub(super) fn new(host: HostId, server: usize) -> Self {
+        let server = ServerIndex(server);
+        Self { host, server }
+    }
+
+    pub(super) fn is_up(self, scene: &Scene) -> bool {
+        scene.world().is_up(self.host, self.server)
+    }
+}
 
 /// What all clients of a run share. Clones are the same scene.
 #[derive(Clone)]
@@ -96,15 +114,17 @@ impl Scene {
         poll_fn(found).await
     }
 
-    /// A server of the host, whichever runs.
-    pub(super) fn server(&self, number: usize) -> ServerIndex {
-        ServerIndex(number)
+    /// A server of the first host.
+    pub(super) fn server(&self, number: usize) -> Place {
+        Place::new(HOST, number)
     }
 }
 
 /// A client, and what it is called.
 pub(super) struct Task {
     name: String,
+    /// Nobody waits for it to be done.
+    is_background: bool,
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -112,20 +132,42 @@ pub(super) struct Task {
 pub(super) struct Cast {
     scene: Scene,
     tasks: Vec<Task>,
+    /// Whether time in which nothing is to be done passes at once.
+    passes_over_rest: bool,
 }
 
 impl Cast {
-    pub(super) fn new(scene: Scene) -> Self {
+    pub(super) fn new(scene: Scene, passes_over_rest: bool) -> Self {
         Self {
             scene,
             tasks: Vec::new(),
+            passes_over_rest,
         }
     }
 
     pub(super) fn add(&mut self, name: String, future: impl Future<Output = ()> + 'static) {
+        self.add_task(name, false, future);
+    }
+
+    /// Somebody who goes on for as long as anybody else does.
+    pub(super) fn add_background(
+        &mut self,
+        name: String,
+        future: impl Future<Output = ()> + 'static,
+    ) {
+        self.add_task(name, true, future);
+    }
+
+    fn add_task(
+        &mut self,
+        name: String,
+        is_background: bool,
+        future: impl Future<Output = ()> + 'static,
+    ) {
         self.scene.shared.statuses.borrow_mut().push(String::new());
         self.tasks.push(Task {
             name,
+            is_background,
             future: Some(Box::pin(future)),
         });
     }
@@ -144,7 +186,11 @@ impl Cast {
                 return true;
             }
             let mut world = self.scene.world();
-            match world.next_event() {
+            let rest = match self.passes_over_rest {
+                true => world.rests_until(),
+                false => None,
+            };
+            match rest.or_else(|| world.next_event()) {
                 Some(at) if at <= deadline => world.set_time(at),
                 Some(_) | None => {
                     world.set_time(deadline);
@@ -165,7 +211,7 @@ impl Cast {
             self.scene.shared.current.set(number);
             match future.as_mut().poll(&mut context) {
                 Poll::Ready(()) => task.future = None,
-                Poll::Pending => are_done = false,
+                Poll::Pending => are_done &= task.is_background,
             }
         }
         are_done
@@ -175,7 +221,7 @@ impl Cast {
     pub(super) fn describe(&self) -> String {
         let statuses = self.scene.shared.statuses.borrow();
         let waiting = self.tasks.iter().zip(statuses.iter());
-        let waiting = waiting.filter(|(task, _)| task.future.is_some());
+        let waiting = waiting.filter(|(task, _)| task.future.is_some() && !task.is_background);
         let mut lines: Vec<String> = waiting
             .map(|(task, status)| format!("{}: {status}", task.name))
             .collect();

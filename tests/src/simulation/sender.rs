@@ -8,10 +8,11 @@ use rmail_server::node::ListenerKind;
 
 use super::{
     message::{Token, dot_stuffed},
-    scene::Scene,
+    relay::{Expected, Wishes},
+    scene::{Place, Scene},
     socket::{Lost, PATIENCE, Socket},
 };
-use crate::{AccountSetup, ServerIndex};
+use crate::{AccountSetup, HostId};
 
 /// Most seconds that a sender waits before it tries again.
 const PAUSE_SECONDS_MAX: u64 = 90;
@@ -31,8 +32,12 @@ pub(super) enum Door {
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     pub(super) door: Door,
+    /// Whose servers it sends to.
+    pub(super) host: HostId,
+    /// Whether its server is to bring mail to other machines.
+    pub(super) writes_elsewhere: bool,
     pub(super) messages: u32,
-    /// Whom it writes to.
+    /// Whom it writes to; a message's token stands in the place of `#`.
     pub(super) recipients: Vec<String>,
     pub(super) servers: usize,
     pub(super) is_pipelining: bool,
@@ -49,7 +54,22 @@ struct Letter {
     token: Token,
     /// Those that have not got it.
     recipients: Vec<String>,
+    reverse_path: String,
+    /// Of MAIL (RFC 3461 §4.3, §4.4).
+    parameters: String,
+    /// `NOTIFY`, of each RCPT.
+    notify: &'static str,
 }
+
+/// What may be wished by `NOTIFY` (RFC 3461 §4.1), and what that is: failure, delay, success.
+const NOTIFY: [(&str, [bool; 3]); 6] = [
+    ("", [true, true, false]),
+    (" NOTIFY=NEVER", [false, false, false]),
+    (" NOTIFY=FAILURE", [true, false, false]),
+    (" NOTIFY=SUCCESS,FAILURE", [true, false, true]),
+    (" NOTIFY=SUCCESS,FAILURE,DELAY", [true, true, true]),
+    (" NOTIFY=DELAY", [false, true, false]),
+];
 
 /// A reply: its code and last line.
 struct Reply {
@@ -102,9 +122,48 @@ impl Sender {
         let count = 1 + entropy.next_below(self.recipients.len() as u64) as usize;
         let start = entropy.next_below(self.recipients.len() as u64) as usize;
         let from_start = self.recipients.iter().cycle().skip(start);
-        Letter {
+        let named = |recipient: &String| recipient.replace('#', &token.0.to_string());
+        let mut letter = Letter {
             token,
-            recipients: from_start.take(count).cloned().collect(),
+            recipients: from_start.take(count).map(named).collect(),
+            reverse_path: self.author().to_owned(),
+            parameters: String::new(),
+            notify: "",
+        };
+        if self.writes_elsewhere {
+            self.stamp(scene, entropy, &mut letter);
+        }
+        letter
+    }
+
+    /// Says what is to be told of a letter.
+    fn stamp(&self, scene: &Scene, entropy: &mut Entropy, letter: &mut Letter) {
+        let (notify, [failure, delay, success]) = match entropy.next_below(2) {
+            0 => NOTIFY[0],
+            _ => NOTIFY[entropy.next_below(NOTIFY.len() as u64) as usize],
+        };
+        letter.notify = notify;
+        if entropy.next_below(2) == 0 {
+            let ret = ["HDRS", "FULL"][entropy.next_below(2) as usize];
+            letter.parameters = format!(" RET={ret} ENVID=T{}", letter.token.0);
+        }
+        let has_sender = entropy.next_below(8) > 0;
+        if !has_sender {
+            letter.reverse_path.clear();
+        }
+        let wishes = Wishes {
+            failure: failure && has_sender,
+            delay: delay && has_sender,
+            success: success && has_sender,
+        };
+        for recipient in &letter.recipients {
+            let expected = Expected {
+                author: self.author().to_owned(),
+                origin: self.host,
+                wishes,
+            };
+            let mut ledger = scene.ledger();
+            ledger.fates.expect(recipient, letter.token, expected);
         }
     }
 
@@ -115,7 +174,8 @@ impl Sender {
         entropy: &mut Entropy,
         left: &mut Vec<Letter>,
     ) -> Result<(), End> {
-        let server = scene.server(entropy.next_below(self.servers as u64) as usize);
+        let server = entropy.next_below(self.servers as u64) as usize;
+        let server = Place::new(self.host, server);
         let mut socket = self.open(scene, server).await?;
         while let Some(letter) = left.first_mut() {
             self.send(scene, &mut socket, entropy, letter).await?;
@@ -130,7 +190,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn open(&self, scene: &Scene, server: ServerIndex) -> Result<Socket, End> {
+    async fn open(&self, scene: &Scene, server: Place) -> Result<Socket, End> {
         let listener = match self.door {
             Door::Relay => ListenerKind::Smtp,
             Door::Submission(_) => ListenerKind::Submission,
@@ -165,9 +225,10 @@ impl Sender {
         entropy: &mut Entropy,
         letter: &mut Letter,
     ) -> Result<(), End> {
-        let mut commands = vec![format!("MAIL FROM:<{}>", self.author())];
+        let (path, parameters) = (&letter.reverse_path, &letter.parameters);
+        let mut commands = vec![format!("MAIL FROM:<{path}>{parameters}")];
         for recipient in &letter.recipients {
-            commands.push(format!("RCPT TO:<{recipient}>"));
+            commands.push(format!("RCPT TO:<{recipient}>{}", letter.notify));
         }
         let mut replies = Vec::new();
         if self.is_pipelining {
@@ -192,8 +253,8 @@ impl Sender {
             }
         }
         for recipient in &refused {
-            let is_hosted = self.is_hosted(scene, recipient);
-            assert!(!is_hosted, "a recipient was refused for good: {recipient}");
+            let is_taken = self.is_taken(recipient);
+            assert!(!is_taken, "a recipient was refused for good: {recipient}");
         }
         letter
             .recipients
@@ -205,7 +266,7 @@ impl Sender {
             };
         }
         for recipient in &accepted {
-            assert!(self.is_hosted(scene, recipient), "relayed: {recipient}");
+            assert!(self.is_taken(recipient), "relayed: {recipient}");
             scene.ledger().may_come(recipient, letter.token);
         }
         let message = scene.ledger().message(letter.token);
@@ -266,8 +327,10 @@ impl Sender {
         (reply(socket).await, true)
     }
 
-    fn is_hosted(&self, _scene: &Scene, recipient: &str) -> bool {
-        recipient.ends_with("@example.com") && !recipient.starts_with("nobody")
+    /// Whether the server takes mail for this recipient.
+    fn is_taken(&self, recipient: &str) -> bool {
+        let is_hosted = recipient.ends_with("@example.com") && !recipient.starts_with("nobody");
+        self.writes_elsewhere || is_hosted
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rmail_server::node::ListenerKind;
 
-use super::scene::{HOST, Scene};
-use crate::{ClientTls, ServerIndex, StreamId, pipe::Read};
+use super::scene::{Place, Scene};
+use crate::{ClientTls, StreamId, pipe::Read};
 
 /// How long a client waits for an answer: longer than any server lets it wait.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -32,21 +32,24 @@ pub(super) struct Socket {
     stream: StreamId,
     tls: Option<Box<ClientTls>>,
     received: Vec<u8>,
+    /// Who speaks, and who is heard, in the trace.
+    names: [char; 2],
 }
 
 impl Socket {
     /// Connects, with the handshake where TLS comes first.
     pub(super) async fn connect(
         scene: &Scene,
-        server: ServerIndex,
+        Place { host, server }: Place,
         listener: ListenerKind,
     ) -> Result<Self, Lost> {
-        let stream = scene.world().connect_to(HOST, server, listener);
+        let stream = scene.world().connect_to(host, server, listener);
         let mut socket = Self {
             scene: scene.clone(),
             stream: stream.ok_or(Lost::Refused)?,
             tls: None,
             received: Vec::new(),
+            names: ['C', 'S'],
         };
         match listener {
             ListenerKind::Smtps | ListenerKind::Imaps | ListenerKind::Https => {
@@ -58,6 +61,17 @@ impl Socket {
             | ListenerKind::Http => {}
         }
         Ok(socket)
+    }
+
+    /// A stream that somebody opened.
+    pub(super) fn accepted(scene: &Scene, stream: StreamId) -> Self {
+        Self {
+            scene: scene.clone(),
+            stream,
+            tls: None,
+            received: Vec::new(),
+            names: ['S', 'C'],
+        }
     }
 
     /// The handshake. What was received in cleartext before it is forgotten.
@@ -78,13 +92,13 @@ impl Socket {
                 tls.write(bytes);
                 self.transmit();
             }
-            None => self.scene.world().client_sends(self.stream, bytes),
+            None => self.scene.world().person_sends(self.stream, bytes),
         }
     }
 
     /// Sends a line; CRLF is added.
     pub(super) fn send_line(&mut self, line: &str) {
-        self.note(format_args!("C: {line}"));
+        self.note(format_args!("{}: {line}", self.names[0]));
         self.send(format!("{line}\r\n").as_bytes());
     }
 
@@ -106,7 +120,7 @@ impl Socket {
                 let end = searched + index;
                 let line = String::from_utf8_lossy(&self.received[..end]).into_owned();
                 self.received.drain(..end + 2);
-                self.note(format_args!("S: {line}"));
+                self.note(format_args!("{}: {line}", self.names[1]));
                 return Ok(line);
             }
             searched = self.received.len().saturating_sub(1);
@@ -120,8 +134,42 @@ impl Socket {
         while self.received.len() < count {
             self.more(PATIENCE).await?;
         }
-        self.note(format_args!("S: ({count} bytes)"));
+        self.note(format_args!("{}: ({count} bytes)", self.names[1]));
         Ok(self.received.drain(..count).collect())
+    }
+
+    /// Everything up to the end of mail data, dots unstuffed (RFC 5321 §4.5.2).
+    pub(super) async fn mail_data(&mut self, patience: Duration) -> Result<Vec<u8>, Lost> {
+        const END: &[u8] = b"\r\n.\r\n";
+        let mut searched = 0;
+        let end = loop {
+            let mut places = self.received[searched..].windows(END.len());
+            if let Some(index) = places.position(|window| window == END) {
+                break searched + index + 2;
+            }
+            searched = (self.received.len() + 1).saturating_sub(END.len());
+            self.more(patience).await?;
+        };
+        let stuffed: Vec<u8> = self.received.drain(..end + 3).collect();
+        self.note(format_args!(
+            "{}: ({end} bytes of mail data)",
+            self.names[1]
+        ));
+        let mut data = Vec::with_capacity(end);
+        for line in stuffed[..end].split_inclusive(|byte| *byte == b'\n') {
+            data.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        }
+        Ok(data)
+    }
+
+    /// Whether something was received and not read yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// Lets the connection break.
+    pub(super) fn vanish(self) {
+        self.scene.world().person_vanishes(self.stream);
     }
 
     /// Waits until something comes.
@@ -130,7 +178,7 @@ impl Socket {
         self.scene.world().wake_at(until);
         let stream = self.stream;
         let look = |scene: &Scene| {
-            let read = scene.world().client_reads(stream);
+            let read = scene.world().person_reads(stream);
             match read {
                 Read::Bytes(bytes) => Some(Ok(bytes)),
                 Read::End => Some(Err(Lost::Ended)),
@@ -166,7 +214,7 @@ impl Socket {
         let bytes = self.tls.as_mut().map(|tls| tls.transmit());
         let bytes = bytes.unwrap_or_default();
         if !bytes.is_empty() {
-            self.scene.world().client_sends(self.stream, &bytes);
+            self.scene.world().person_sends(self.stream, &bytes);
         }
     }
 
@@ -180,7 +228,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.scene.world().client_leaves(self.stream);
+            self.scene.world().person_leaves(self.stream);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Host {
     tls: Arc<ServerTls>,
     /// By [`ServerIndex`](crate::ServerIndex); `None` while a server is down.
     pub(super) servers: Vec<Option<Process>>,
+    /// How often a process of it was killed, or asked to stop.
+    pub(super) interruptions: u64,
 }
 
 impl Host {
@@ -44,6 +46,7 @@ impl Host {
             setup,
             tls,
             servers,
+            interruptions: 0,
         }
     }
 

@@ -13,6 +13,7 @@ mod conditions;
 mod host;
 mod log;
 mod outbound;
+mod pace;
 mod process;
 mod stream;
 mod trace;
@@ -38,6 +39,7 @@ pub use self::{conditions::Conditions, host::HostId, trace::Trace};
 use self::{
     host::{Host, START_AGAIN, find_process},
     log::Log,
+    outbound::Network,
     process::{Process, ProcessId},
     stream::{Stream, Surroundings},
     trace::Kind,
@@ -65,6 +67,7 @@ pub struct World {
     hosts: Vec<Host>,
     /// What all name servers know.
     dns: DnsWorld,
+    network: Network,
     /// UDP sockets that are open.
     sockets: BTreeSet<(ProcessId, SocketId)>,
     processes_started: u64,
@@ -72,6 +75,8 @@ pub struct World {
     streams_opened: u64,
     happenings: BTreeMap<(Instant, u64), Happening>,
     happenings_planned: u64,
+    /// When somebody looks around.
+    wakes: BTreeSet<Instant>,
     /// Grows with whatever a client does.
     touched: u64,
     counts: Counts,
@@ -94,9 +99,13 @@ pub struct Counts {
     pub stalls: u64,
     /// Datagrams that were lost or doubled.
     pub datagram_faults: u64,
+    /// Connections from machine to machine that came up.
+    pub dialled: u64,
+    /// Times that machines could not reach each other for a while.
+    pub partitions: u64,
 }
 
-/// What is going to happen, besides bytes that arrive and timers that run out.
+/// What is going to happen, besides bytes that arrive, timers that run out and looks around.
 #[derive(Debug)]
 enum Happening {
     /// A job has a thread.
@@ -120,8 +129,6 @@ enum Happening {
     },
     /// A server is started that is down.
     Start(HostId, ServerIndex),
-    /// Somebody looks around.
-    Wake,
 }
 
 impl World {
@@ -136,12 +143,14 @@ impl World {
             conditions: Conditions::default(),
             hosts: Vec::new(),
             dns: DnsWorld::new(seed, ""),
+            network: Network::default(),
             sockets: BTreeSet::new(),
             processes_started: 0,
             streams: BTreeMap::new(),
             streams_opened: 0,
             happenings: BTreeMap::new(),
             happenings_planned: 0,
+            wakes: BTreeSet::new(),
             touched: 0,
             counts: Counts::default(),
             trace: Trace::new(),
@@ -239,9 +248,7 @@ impl World {
             let timer = process.node.poll_timeout();
             lines.push(format!("{}: timer {timer:?}", process.id));
         }
-        let is_wake = |happening: &Happening| matches!(happening, Happening::Wake);
-        let happenings = self.happenings.iter();
-        for ((at, _), happening) in happenings.filter(|(_, what)| !is_wake(what)) {
+        for ((at, _), happening) in &self.happenings {
             let kind = Kind(happening);
             lines.push(format!("{:?}: {kind}", at.since_start()));
         }
@@ -252,6 +259,9 @@ impl World {
     pub fn settle(&mut self) {
         loop {
             let mut has_changed = self.happen();
+            while self.wakes.first().is_some_and(|at| *at <= self.now.at) {
+                self.wakes.pop_first();
+            }
             has_changed |= self.wake_nodes();
             has_changed |= self.carry_out();
             has_changed |= self.move_bytes();
@@ -275,7 +285,9 @@ impl World {
             .streams
             .values()
             .filter_map(|stream| stream.next_event(self.now.at));
-        happenings.into_iter().chain(nodes).chain(streams).min()
+        let wake = self.wakes.first().copied();
+        let planned = happenings.into_iter().chain(wake);
+        planned.chain(nodes).chain(streams).min()
     }
 
     /// Time passes; it never goes back.
@@ -292,7 +304,7 @@ impl World {
 
     /// At this time everybody looks around.
     pub fn wake_at(&mut self, at: Instant) {
-        self.plan_at(at, Happening::Wake);
+        self.wakes.insert(at);
     }
 
     // What goes wrong.
@@ -303,6 +315,7 @@ impl World {
             return;
         };
         self.counts.kills += 1;
+        self.hosts[host.0].interruptions += 1;
         self.note(process.id, format_args!("killed"));
         for stream in self.streams.values_mut() {
             stream.lose_process(process.id);
@@ -379,35 +392,35 @@ impl World {
     }
 
     /// Sends all of it, now or as soon as there is room.
-    pub(crate) fn client_sends(&mut self, stream: StreamId, bytes: &[u8]) {
+    pub(crate) fn person_sends(&mut self, stream: StreamId, bytes: &[u8]) {
         self.touched += 1;
         if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.client_sends(bytes);
+            stream.person_sends(bytes);
         }
     }
 
-    /// Whether all that the client sent is on its way.
+    /// Whether all that the person at its end sent is on its way.
     pub(crate) fn has_sent_all(&self, stream: StreamId) -> bool {
         self.streams.get(&stream).is_none_or(Stream::has_sent_all)
     }
 
-    /// What has come for the client.
-    pub(crate) fn client_reads(&mut self, stream: StreamId) -> Read {
+    /// What has come for the person at its end.
+    pub(crate) fn person_reads(&mut self, stream: StreamId) -> Read {
         let Some(stream) = self.streams.get_mut(&stream) else {
             return Read::Lost;
         };
-        let read = stream.client_reads(self.now);
+        let read = stream.person_reads(self.now);
         if read != Read::Nothing {
             self.touched += 1;
         }
         read
     }
 
-    /// The client leaves.
-    pub(crate) fn client_leaves(&mut self, stream: StreamId) {
+    /// The person at its end leaves.
+    pub(crate) fn person_leaves(&mut self, stream: StreamId) {
         self.touched += 1;
         if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.client_leaves(self.now, &mut self.entropy);
+            stream.person_leaves(self.now, &mut self.entropy);
         }
     }
 
@@ -436,6 +449,7 @@ impl World {
     pub fn stop_server(&mut self, host: HostId, server: ServerIndex) {
         self.touched += 1;
         let now = self.now;
+        self.hosts[host.0].interruptions += 1;
         if let Some(process) = &mut self.hosts[host.0].servers[server.0] {
             process.node.handle_stop(now);
         }
@@ -501,7 +515,6 @@ impl World {
                 bytes,
             } => self.deliver_udp(process, socket, from, &bytes),
             Happening::Start(host, server) => self.start(host, server),
-            Happening::Wake => {}
         }
         true
     }
@@ -566,7 +579,11 @@ impl World {
                     }
                 }
                 NodeAction::SendDatagram { to, bytes } => self.send_datagram(host, to, bytes),
-                NodeAction::Dial { session, to, .. } => self.dial(id, session, to),
+                NodeAction::Dial {
+                    session,
+                    to,
+                    patience,
+                } => self.dial(id, session, to, patience),
                 NodeAction::SendUdp { socket, to, bytes } => self.send_udp(id, socket, to, &bytes),
                 NodeAction::CloseUdp(socket) => {
                     self.sockets.remove(&(id, socket));

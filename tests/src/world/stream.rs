@@ -1,5 +1,6 @@
-//! A stream: a session at the end that accepted it, and a client, or the session that dialled, at
-//! the other.
+//! A stream: a session, or somebody who is driven from outside, at each of its ends.
+
+use std::net::IpAddr;
 
 use bytes::{Buf as _, BytesMut};
 use rmail_proto::{Entropy, Instant, Now};
@@ -19,13 +20,33 @@ use crate::{
 /// may be single bytes, a window full of them.
 const ROUNDS_MAX: u32 = 1_000_000;
 
-/// Both directions, and who is at their ends.
+/// Both directions, and who is at their ends. One of them is a session.
 pub(super) struct Stream {
     id: StreamId,
     to_server: Pipe,
     to_client: Pipe,
-    server: End,
-    client: Client,
+    /// Who accepted it.
+    server: Party,
+    /// Who opened it.
+    client: Party,
+    /// The machines that it connects, where they are not one.
+    machines: Option<(IpAddr, IpAddr)>,
+}
+
+/// Who is at an end.
+enum Party {
+    /// Somebody who is driven from outside.
+    Person(Person),
+    /// A session of a process.
+    Session(End),
+}
+
+/// See [`Party::Person`].
+#[derive(Default)]
+struct Person {
+    /// What is sent, and has no room yet.
+    outbox: BytesMut,
+    has_left: bool,
 }
 
 /// An end with a session.
@@ -37,18 +58,6 @@ struct End {
     failure_is_owed: bool,
 }
 
-/// Who opened the stream.
-enum Client {
-    /// Somebody who is driven from outside.
-    Person {
-        /// What is sent, and has no room yet.
-        outbox: BytesMut,
-        has_left: bool,
-    },
-    /// The session that dialled.
-    Session(End),
-}
-
 /// What the surroundings of a stream's progress are.
 pub(super) struct Surroundings<'a> {
     pub(super) now: Now,
@@ -57,44 +66,78 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Stream {
-    /// To a process that listens.
+    /// From a person to a process that listens.
     pub(super) fn new(id: StreamId, process: ProcessId, link: Link) -> Self {
+        Self::between(
+            id,
+            Party::Person(Person::default()),
+            Party::Session(End::new(process)),
+            link,
+        )
+    }
+
+    /// From a session that dialled to a process that listens, or to a person.
+    pub(super) fn dialled(
+        id: StreamId,
+        (from, session): (ProcessId, Box<Session>),
+        to: Option<ProcessId>,
+        link: Link,
+    ) -> Self {
+        let mut end = End::new(from);
+        end.session = Some(session);
+        let server = match to {
+            Some(process) => Party::Session(End::new(process)),
+            None => Party::Person(Person::default()),
+        };
+        Self::between(id, Party::Session(end), server, link)
+    }
+
+    fn between(id: StreamId, client: Party, server: Party, link: Link) -> Self {
         Self {
             id,
             to_server: Pipe::new(link),
             to_client: Pipe::new(link),
-            server: End::new(process),
-            client: Client::Person {
-                outbox: BytesMut::new(),
-                has_left: false,
-            },
+            server,
+            client,
+            machines: None,
         }
     }
 
-    /// The session that dialled is at the other end.
-    pub(super) fn dialled_by(&mut self, process: ProcessId, session: Box<Session>) {
-        let mut end = End::new(process);
-        end.session = Some(session);
-        self.client = Client::Session(end);
+    /// Says which machines it connects.
+    pub(super) fn set_machines(&mut self, client: IpAddr, server: IpAddr) {
+        self.machines = Some((client, server));
+    }
+
+    /// Whether it connects these two, or one of them with any other.
+    pub(super) fn connects(&self, one: IpAddr, other: Option<IpAddr>) -> bool {
+        let Some((client, server)) = self.machines else {
+            return false;
+        };
+        let is_one = client == one || server == one;
+        is_one && other.is_none_or(|other| client == other || server == other)
     }
 
     pub(super) fn admit(&mut self, session: Box<Session>) {
-        self.server.session = Some(session);
+        if let Party::Session(end) = &mut self.server {
+            end.session = Some(session);
+        }
     }
 
     pub(super) fn refuse(&mut self, now: Now, entropy: &mut Entropy, bytes: &[u8]) {
         let written = self.to_client.write(now.at, entropy, bytes);
         assert_eq!(written, bytes.len(), "a refusal fits into an empty window");
-        self.server.end(now, entropy, &mut self.to_client);
+        if let Party::Session(end) = &mut self.server {
+            end.end(now, entropy, &mut self.to_client);
+        }
     }
 
     /// The sessions at its ends.
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
-        let client = match &self.client {
-            Client::Person { .. } => None,
-            Client::Session(end) => end.session.as_deref(),
-        };
-        self.server.session.as_deref().into_iter().chain(client)
+        let parties = [&self.server, &self.client].into_iter();
+        parties.filter_map(|party| match party {
+            Party::Person(_) => None,
+            Party::Session(end) => end.session.as_deref(),
+        })
     }
 
     /// The session of this process with this name, if it is here.
@@ -103,62 +146,77 @@ impl Stream {
         process: ProcessId,
         session: SessionId,
     ) -> Option<&mut Session> {
-        let client = match &mut self.client {
-            Client::Person { .. } => None,
-            Client::Session(end) => Some(end),
-        };
-        let mut ends = [Some(&mut self.server), client].into_iter().flatten();
+        let parties = [&mut self.server, &mut self.client].into_iter();
+        let mut ends = parties.filter_map(|party| match party {
+            Party::Person(_) => None,
+            Party::Session(end) => Some(end),
+        });
         ends.find_map(|end| {
             let found = end.session.as_deref_mut();
             found.filter(|found| end.process == process && found.id() == session)
         })
     }
 
-    pub(super) fn client_sends(&mut self, bytes: &[u8]) {
-        if let Client::Person { outbox, .. } = &mut self.client {
-            outbox.extend_from_slice(bytes);
+    pub(super) fn person_sends(&mut self, bytes: &[u8]) {
+        for party in [&mut self.server, &mut self.client] {
+            if let Party::Person(person) = party {
+                person.outbox.extend_from_slice(bytes);
+            }
         }
     }
 
-    pub(super) fn client_reads(&mut self, now: Now) -> Read {
-        self.to_client.read(now.at)
-    }
-
-    pub(super) fn client_leaves(&mut self, now: Now, entropy: &mut Entropy) {
-        self.flush_outbox(now, entropy);
-        if let Client::Person { outbox, has_left } = &mut self.client
-            && !*has_left
-        {
-            *has_left = true;
-            outbox.clear();
-            self.to_server.end(now.at, entropy);
+    pub(super) fn person_reads(&mut self, now: Now) -> Read {
+        match self.server {
+            Party::Person(_) => self.to_server.read(now.at),
+            Party::Session(_) => self.to_client.read(now.at),
         }
     }
 
-    /// Whether everything that the client sent is on its way.
+    pub(super) fn person_leaves(&mut self, now: Now, entropy: &mut Entropy) {
+        self.flush_outboxes(now, entropy);
+        let parties = [
+            (&mut self.server, &mut self.to_client),
+            (&mut self.client, &mut self.to_server),
+        ];
+        for (party, output) in parties {
+            if let Party::Person(person) = party
+                && !person.has_left
+            {
+                person.has_left = true;
+                person.outbox.clear();
+                output.end(now.at, entropy);
+            }
+        }
+    }
+
+    /// Whether everything that the person sent is on its way.
     pub(super) fn has_sent_all(&self) -> bool {
-        match &self.client {
-            Client::Person { outbox, .. } => outbox.is_empty(),
-            Client::Session(_) => true,
-        }
+        let mut parties = [&self.server, &self.client].into_iter();
+        parties.all(|party| match party {
+            Party::Person(person) => person.outbox.is_empty(),
+            Party::Session(_) => true,
+        })
     }
 
     /// The connection is lost, for both.
     pub(super) fn lose(&mut self) {
         self.to_server.lose();
         self.to_client.lose();
-        self.server.failure_is_owed = self.server.session.is_some();
-        match &mut self.client {
-            Client::Person { outbox, .. } => outbox.clear(),
-            Client::Session(end) => end.failure_is_owed = end.session.is_some(),
+        for party in [&mut self.server, &mut self.client] {
+            match party {
+                Party::Person(person) => person.outbox.clear(),
+                Party::Session(end) => end.failure_is_owed = end.session.is_some(),
+            }
         }
     }
 
     /// A process is gone from one moment to the next.
     pub(super) fn lose_process(&mut self, process: ProcessId) {
-        let mut is_here = self.server.forget(process);
-        if let Client::Session(end) = &mut self.client {
-            is_here |= end.forget(process);
+        let mut is_here = false;
+        for party in [&mut self.server, &mut self.client] {
+            if let Party::Session(end) = party {
+                is_here |= end.forget(process);
+            }
         }
         if is_here {
             self.lose();
@@ -180,66 +238,89 @@ impl Stream {
 
     /// Whether both ends have let go of it.
     pub(super) fn is_over(&self) -> bool {
-        let client_is_gone = match &self.client {
-            Client::Person { has_left, .. } => *has_left,
-            Client::Session(end) => end.session.is_none(),
-        };
-        self.server.session.is_none() && client_is_gone
+        self.server.has_left() && self.client.has_left()
     }
 
     /// When something happens to it next.
     pub(super) fn next_event(&self, now: Instant) -> Option<Instant> {
-        let server = self.server.next_event(&self.to_server);
-        let client = match &self.client {
-            Client::Person { has_left: true, .. } => None,
-            // What has arrived waits for the client, who may be in no hurry.
-            Client::Person { .. } => self.to_client.next_arrival().filter(|at| *at > now),
-            Client::Session(end) => end.next_event(&self.to_client),
-        };
+        let server = self.server.next_event(&self.to_server, now);
+        let client = self.client.next_event(&self.to_client, now);
         server.into_iter().chain(client).min()
     }
 
     /// Drives the sessions as their documentation says, for as long as something can be done.
     /// Returns whether anything was.
     pub(super) fn progress(&mut self, around: &mut Surroundings<'_>, hosts: &mut [Host]) -> bool {
-        let mut has_changed = self.flush_outbox(around.now, around.entropy);
-        let client_has_left = match &self.client {
-            Client::Person { has_left, .. } => *has_left,
-            Client::Session(end) => end.session.is_none(),
-        };
-        let mut server_way = Way {
-            id: self.id,
-            input: &mut self.to_server,
-            output: &mut self.to_client,
-            peer_has_left: client_has_left,
-        };
-        let server_process = find_process(hosts, self.server.process);
-        has_changed |= self
-            .server
-            .progress(around, &mut server_way, server_process);
-        if let Client::Session(end) = &mut self.client {
-            let mut client_way = Way {
+        let mut has_changed = self.flush_outboxes(around.now, around.entropy);
+        if let Party::Session(end) = &mut self.server {
+            let mut way = Way {
+                id: self.id,
+                input: &mut self.to_server,
+                output: &mut self.to_client,
+                peer_has_left: self.client.has_left(),
+            };
+            let process = find_process(hosts, end.process);
+            has_changed |= end.progress(around, &mut way, process);
+        }
+        if let Party::Session(end) = &mut self.client {
+            let mut way = Way {
                 id: self.id,
                 input: &mut self.to_client,
                 output: &mut self.to_server,
-                peer_has_left: self.server.session.is_none(),
+                peer_has_left: self.server.has_left(),
             };
-            let client_process = find_process(hosts, end.process);
-            has_changed |= end.progress(around, &mut client_way, client_process);
+            let process = find_process(hosts, end.process);
+            has_changed |= end.progress(around, &mut way, process);
         }
         has_changed
     }
 
-    fn flush_outbox(&mut self, now: Now, entropy: &mut Entropy) -> bool {
-        let Client::Person { outbox, .. } = &mut self.client else {
+    fn flush_outboxes(&mut self, now: Now, entropy: &mut Entropy) -> bool {
+        let (server_has_left, client_has_left) = (self.server.has_left(), self.client.has_left());
+        let server = self
+            .server
+            .flush(&mut self.to_client, client_has_left, now, entropy);
+        let client = self
+            .client
+            .flush(&mut self.to_server, server_has_left, now, entropy);
+        server || client
+    }
+}
+
+impl Party {
+    fn has_left(&self) -> bool {
+        match self {
+            Self::Person(person) => person.has_left,
+            Self::Session(end) => end.session.is_none(),
+        }
+    }
+
+    fn next_event(&self, input: &Pipe, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Person(Person { has_left: true, .. }) => None,
+            // What has arrived waits for a person, who may be in no hurry.
+            Self::Person(_) => input.next_arrival().filter(|at| *at > now),
+            Self::Session(end) => end.next_event(input),
+        }
+    }
+
+    /// Sends what a person has to say, as far as there is room.
+    fn flush(
+        &mut self,
+        output: &mut Pipe,
+        peer_has_left: bool,
+        now: Now,
+        entropy: &mut Entropy,
+    ) -> bool {
+        let Self::Person(person) = self else {
             return false;
         };
-        if self.server.session.is_none() {
+        if peer_has_left {
             // Nobody takes it any more.
-            outbox.clear();
+            person.outbox.clear();
         }
-        let written = self.to_server.write(now.at, entropy, outbox);
-        outbox.advance(written);
+        let written = output.write(now.at, entropy, &person.outbox);
+        person.outbox.advance(written);
         written > 0
     }
 }
@@ -316,10 +397,7 @@ impl End {
             session.handle_stream_failure(now);
             has_changed = true;
         }
-        while let Some(request) = session.poll_request() {
-            process.node.handle_request(now, session.id(), request);
-            has_changed = true;
-        }
+        has_changed |= pass_requests(now, session, process);
         let bytes = session.transmit();
         if !bytes.is_empty() {
             let written = match way.peer_has_left {
@@ -362,6 +440,7 @@ impl End {
             has_changed = true;
         }
         if session.is_over() {
+            pass_requests(now, session, process);
             let id = session.id();
             self.session = None;
             process.node.handle_session_over(now, id);
@@ -379,4 +458,14 @@ impl End {
             output.end(now.at, entropy);
         }
     }
+}
+
+/// Passes on what a session asks. Returns whether there was anything.
+fn pass_requests(now: Now, session: &mut Session, process: &mut Process) -> bool {
+    let mut has_changed = false;
+    while let Some(request) = session.poll_request() {
+        process.node.handle_request(now, session.id(), request);
+        has_changed = true;
+    }
+    has_changed
 }

@@ -41,7 +41,7 @@ impl Wire for World {
     }
 
     fn send(&mut self, stream: StreamId, bytes: &[u8]) {
-        self.client_sends(stream, bytes);
+        self.person_sends(stream, bytes);
     }
 
     fn receive(&mut self, id: StreamId, patience: Duration) -> Received {
@@ -53,7 +53,7 @@ impl Wire for World {
         if !self.run_until(deadline, has_come) {
             return Received::Silence;
         }
-        match self.client_reads(id) {
+        match self.person_reads(id) {
             Read::Bytes(bytes) => Received::Bytes(bytes),
             Read::End | Read::Lost => Received::End,
             Read::Nothing => Received::Silence,
@@ -61,7 +61,7 @@ impl Wire for World {
     }
 
     fn disconnect(&mut self, stream: StreamId) {
-        self.client_leaves(stream);
+        self.person_leaves(stream);
     }
 
     fn stop(&mut self, server: ServerIndex) {

@@ -631,6 +631,27 @@ fn what_was_accepted_outlives_the_process_wherever_it_dies() {
 }
 
 #[test]
+fn refusal_is_not_forgotten_when_the_server_stops() {
+    let mut town = Town::new();
+    town.set(ONE, Conduct::Stalls);
+    town.send(&["no@one.example", "yes@one.example"]);
+    let now = town.site.now;
+    town.site.node.handle_stop(now);
+    town.pass(limits::STOP_GRACE);
+    let stopping = town.site.node.stopping;
+    assert_eq!(stopping, Some(lifecycle::Stopping::Stopped));
+    town.restart();
+    town.set(ONE, Conduct::Honest);
+    town.pass(minutes(2));
+    let seen = town.seen(ONE);
+    assert_eq!(
+        (seen.named["no@one.example"], seen.taken["yes@one.example"]),
+        (1, 1)
+    );
+    assert_eq!((town.inbox("ann").len(), town.queued()), (1, 0));
+}
+
+#[test]
 fn text_in_8_bits_is_converted_for_a_peer_that_takes_7() {
     let mut town = Town::new();
     town.text = "Content-Type: text/plain; charset=utf-8\r\n\
