@@ -2,6 +2,7 @@
 //! same DNS, in turn.
 
 use std::{
+    fs,
     net::Ipv4Addr,
     path::Path,
     thread,
@@ -14,6 +15,7 @@ use rmail_tests::{
     programs::Dnsmasq,
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     Result,
@@ -42,13 +44,14 @@ const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 153);
 
 /// Postfix as it is shipped, with the sink for all mail, and without the pause by which it slows
 /// down clients that are quicker than itself.
-const POSTFIX: &str = "smtpd_tls_security_level = none
-smtpd_tls_chain_files =
-smtp_tls_security_level = none
-smtpd_recipient_restrictions =
-in_flow_delay = 0
-smtpd_client_connection_count_limit = 0
-";
+const POSTFIX: [(&str, &str); 6] = [
+    ("smtpd_tls_security_level", "none"),
+    ("smtpd_tls_chain_files", ""),
+    ("smtp_tls_security_level", "none"),
+    ("smtp_sasl_auth_enable", "no"),
+    ("smtpd_recipient_restrictions", ""),
+    ("in_flow_delay", "0"),
+];
 
 /// Who relays.
 struct Relay<'a> {
@@ -73,13 +76,17 @@ pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
     });
     let daemon = Daemon::start_prepared(binary, &relay, |_| Ok(()))?;
     let port = free_ports(1)?[0];
-    let transport = format!(
-        "transport_maps = regexp:{{ {{ /@([a-z0-9.]+)$/ smtp:$1:{} }} }}\n{POSTFIX}",
-        sink.port
-    );
+    let settings = POSTFIX.map(|(name, value)| (name, value.to_owned()));
+    // MX records name no port, and Postfix has no setting for that of all servers.
+    let folder = TempDir::new()?;
+    let transports = folder.path().join("transport");
+    let lines = (0..DOMAINS).map(|it| format!("d{it}.test smtp:d{it}.test:{}\n", sink.port));
+    fs::write(&transports, lines.collect::<String>())?;
+    let transport = format!("texthash:{}", transports.display());
+    let settings = [&settings[..], &[("transport_maps", transport)]].concat();
     let setup = PeerSetup {
         name_server: Some(NAME_SERVER.into()),
-        postfix_settings: &transport,
+        postfix_settings: &settings,
         ..PeerSetup::new(port, Path::new("/"))
     };
     let _postfix = Peer::start(PeerKind::Postfix, &setup);

@@ -87,8 +87,8 @@ pub struct PeerSetup<'a> {
     pub name_server: Option<IpAddr>,
     /// The one SASL mechanism that it offers to [`Peer::USER`]; of Postfix alone.
     pub mechanism: Option<&'a str>,
-    /// More lines of `main.cf`; of Postfix alone.
-    pub postfix_settings: &'a str,
+    /// Parameters of `main.cf` that differ; of Postfix alone.
+    pub postfix_settings: &'a [(&'a str, String)],
 }
 
 impl PeerSetup<'_> {
@@ -102,7 +102,7 @@ impl PeerSetup<'_> {
             login: ("", ""),
             name_server: None,
             mechanism: None,
-            postfix_settings: "",
+            postfix_settings: &[],
         }
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn prepare(folder: &Path, setup: &PeerSetup<'_>) -> Command {
     chown(queue.join("maildrop"), None, Some(DROP_GROUP)).expect("we are root");
     let mode = Permissions::from_mode(0o730);
     fs::set_permissions(queue.join("maildrop"), mode).expect("we are root");
-    write_file(folder, "main.cf", &main_cf(folder, setup));
+    let main_cf = with_settings(&main_cf(folder, setup), setup.postfix_settings);
+    write_file(folder, "main.cf", &main_cf);
     write_file(folder, "master.cf", &master_cf(folder, setup.port));
     write_file(folder, "policy", &policy(folder));
     if let Some(mechanism) = setup.mechanism {
@@ -52,7 +53,6 @@ fn main_cf(folder: &Path, setup: &PeerSetup<'_>) -> String {
         loop_example,
         login: (user, password),
         mechanism,
-        postfix_settings,
         ..
     } = setup;
     let offers_login = if mechanism.is_some() { "yes" } else { "no" };
@@ -103,9 +103,28 @@ smtp_sasl_auth_enable = yes
 smtp_sasl_password_maps = inline:{{ {{[127.0.0.1]:{loop_example} = {user}:{password}}} }}
 smtp_sasl_security_options = noanonymous
 smtp_sasl_mechanism_filter = plain
-{postfix_settings}
 "
     )
+}
+
+/// The parameters, some with other values. None may be there twice: Postfix warns of that before
+/// it can log.
+fn with_settings(main_cf: &str, settings: &[(&str, String)]) -> String {
+    let mut changed = String::new();
+    let mut is_kept = true;
+    for line in main_cf.lines() {
+        if !line.starts_with(' ') {
+            let name = line.split(" =").next().unwrap_or_default();
+            is_kept = settings.iter().all(|(changed, _)| *changed != name);
+        }
+        if is_kept {
+            changed += &format!("{line}\n");
+        }
+    }
+    let settings = settings.iter();
+    settings.fold(changed, |text, (name, value)| {
+        text + &format!("{name} = {value}\n")
+    })
 }
 
 /// The services as they are shipped, without chroot, without those that run others' programs; SMTP
