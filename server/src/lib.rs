@@ -11,6 +11,7 @@ pub mod node;
 pub mod outbound;
 pub mod outside;
 mod private_files;
+pub mod rate_limit;
 pub mod search;
 pub mod session;
 pub mod startup;

@@ -84,6 +84,14 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Whether it proves who somebody is by a password.
+    pub fn is_login(&self) -> bool {
+        matches!(
+            self.matched.route.name,
+            RouteName::Login | RouteName::TokenGrant | RouteName::ChangePassword
+        )
+    }
+
     /// Whether carrying it out burns the processor: a password is hashed.
     pub fn checks_password(&self) -> bool {
         matches!(

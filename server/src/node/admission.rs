@@ -14,6 +14,7 @@ use crate::{
     api::exchange::Origin,
     config::Config,
     limits,
+    rate_limit::TooManyConnections,
     session::{Machine, Session, SessionId, TlsSide},
 };
 
@@ -149,15 +150,21 @@ impl Node {
         peer: SocketAddr,
         local: IpAddr,
     ) -> Admission {
-        if self.stopping.is_some() || self.is_full(kind, peer.ip()) {
+        let refused = match self.stopping.is_some() || self.is_full(kind, peer.ip()) {
+            true => Err("Too many connections, try again later"),
+            false => self.check_rate(now, kind, peer.ip()),
+        };
+        if let Err(reason) = refused {
             let (peer, listener) = (peer.ip(), kind.name());
-            tracing::info!(%peer, listener, "connection refused: too many");
-            return Admission::Refused(refusal(kind, self.config.hostname.as_str()));
+            tracing::info!(%peer, listener, reason, "connection refused");
+            let hostname = self.config.hostname.as_str();
+            return Admission::Refused(refusal(kind, hostname, reason));
         }
         self.sessions_begun += 1;
         let id = SessionId(self.sessions_begun);
         let entry = SessionEntry {
             kind: SessionKind::Accepted(kind),
+            peer: Some(peer.ip()),
             login: None,
             announced_bytes: 0,
             selected: None,
@@ -176,6 +183,34 @@ impl Node {
         let tls = Some(TlsSide::Server(Arc::clone(&self.tls.config)));
         let session = Session::new(id, machine, tls, kind.is_implicit_tls(), now);
         Admission::Admitted(Box::new(session))
+    }
+
+    /// Counts a connection of SMTP's, and says why there is one too many.
+    fn check_rate(
+        &mut self,
+        now: Now,
+        kind: ListenerKind,
+        peer: IpAddr,
+    ) -> Result<(), &'static str> {
+        match kind.served() {
+            Served::Smtp => {}
+            Served::Imap | Served::Http => return Ok(()),
+        }
+        let limits = &self.config.rate_limit;
+        let admitted = self.rate_limiter.admit(now.at, limits, peer);
+        admitted.map_err(|too_many| match too_many {
+            TooManyConnections::AtOnce => "Too many connections from you at a time",
+            TooManyConnections::Lately => "Too many connections from you lately, try again later",
+        })
+    }
+
+    /// A connection is over: its place is free.
+    pub(super) fn release_connection(&mut self, entry: &SessionEntry) {
+        if let (SessionKind::Accepted(kind), Some(peer)) = (entry.kind, entry.peer)
+            && kind.served() == Served::Smtp
+        {
+            self.rate_limiter.release(peer);
+        }
     }
 
     /// Whether one more connection is one too many.
@@ -252,18 +287,13 @@ impl Node {
 }
 
 /// What one connection too many hears. With implicit TLS it hears nothing.
-fn refusal(kind: ListenerKind, hostname: &str) -> Bytes {
+fn refusal(kind: ListenerKind, hostname: &str, reason: &str) -> Bytes {
     if kind.is_implicit_tls() {
         return Bytes::new();
     }
     match kind.served() {
-        Served::Smtp => {
-            let reply = format!("421 4.7.0 {hostname} Too many connections, try again later\r\n");
-            Bytes::from(reply)
-        }
-        Served::Imap => {
-            Bytes::from_static(b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n")
-        }
+        Served::Smtp => Bytes::from(format!("421 4.7.0 {hostname} {reason}\r\n")),
+        Served::Imap => Bytes::from(format!("* BYE [UNAVAILABLE] {reason}\r\n")),
         Served::Http => Bytes::from_static(
             b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
               Content-Length: 0\r\n\r\n",

@@ -1,6 +1,6 @@
 //! Logging in, the same for all protocols.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use rmail_proto::{Address, Now, Secret, imap, smtp};
 use rmail_store::{Account, StoreError};
@@ -24,6 +24,8 @@ pub enum Protocol {
 enum Outcome {
     Right(Arc<Account>),
     Wrong,
+    /// Too many failed before; for how long.
+    LockedOut(Duration),
     Unavailable,
 }
 
@@ -36,12 +38,16 @@ impl Node {
         username: &str,
         password: Secret<String>,
     ) {
+        if let Err(wait) = self.check_lockout(now, asker.session) {
+            return self.finish_login(asker, protocol, Outcome::LockedOut(wait));
+        }
         let address = self.login_address(username);
         let cached = address.as_ref();
         let cached = cached.and_then(|address| self.directory.cached_login(address));
         if let Some(account) = cached
             && self.passwords.knows(now, &account, &password)
         {
+            self.note_login(now, asker.session, Some(&account.address), true);
             return self.finish_login(asker, protocol, Outcome::Right(account));
         }
         if self.jobs.hashes_waiting.len() >= limits::HASHES_WAITING {
@@ -59,8 +65,8 @@ impl Node {
     pub(super) fn handle_authenticated(
         &mut self,
         now: Now,
-        asker: Asker,
-        protocol: Protocol,
+        (asker, protocol): (Asker, Protocol),
+        address: Option<&Address>,
         outcome: Result<Option<Account>, StoreError>,
         password: &Secret<String>,
         edition: Edition,
@@ -71,11 +77,15 @@ impl Node {
                 let account = Arc::new(account);
                 self.passwords.remember(now, &account, password);
                 let address = account.address.clone();
+                self.note_login(now, asker.session, Some(&address), true);
                 let known = Some(Arc::clone(&account));
                 self.directory.remember(edition, address, known);
                 Outcome::Right(account)
             }
-            Ok(None) => Outcome::Wrong,
+            Ok(None) => {
+                self.note_login(now, asker.session, address, false);
+                Outcome::Wrong
+            }
             Err(error) => {
                 super::log_failure(&error, "the directory can't be read");
                 Outcome::Unavailable
@@ -85,6 +95,45 @@ impl Node {
         if !is_current {
             self.check_logins();
         }
+    }
+
+    /// How long a client is locked out, if it is.
+    pub(super) fn check_lockout(&self, now: Now, session: SessionId) -> Result<(), Duration> {
+        match self.peer_of(session) {
+            Some(peer) => {
+                let limits = &self.config.rate_limit;
+                self.rate_limiter.check_login(now.at, limits, peer)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a login, in whatever protocol.
+    pub(super) fn note_login(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        address: Option<&Address>,
+        is_right: bool,
+    ) {
+        let Some(peer) = self.peer_of(session) else {
+            return;
+        };
+        match (is_right, address) {
+            (true, Some(address)) => self.rate_limiter.note_success(peer, address),
+            (true, None) => {}
+            (false, address) => {
+                let limits = &self.config.rate_limit;
+                self.rate_limiter
+                    .note_failure(now.at, limits, peer, address);
+            }
+        }
+    }
+
+    /// Who has connected; for HTTP, whoever stands behind a trusted proxy.
+    fn peer_of(&self, session: SessionId) -> Option<IpAddr> {
+        let behind = self.http_client(session);
+        behind.or_else(|| self.sessions.get(&session)?.peer)
     }
 
     /// The directory has changed: is everybody who has logged in still welcome?
@@ -144,6 +193,13 @@ impl Node {
                 }
             }
             Outcome::Wrong => tracing::info!(session, "login refused"),
+            Outcome::LockedOut(wait) => {
+                tracing::info!(
+                    session,
+                    seconds = wait.as_secs(),
+                    "login refused: locked out"
+                );
+            }
             Outcome::Unavailable => tracing::warn!(session, "login could not be checked"),
         }
         let reply = match (protocol, outcome) {
@@ -161,6 +217,7 @@ fn smtp_reply(outcome: Outcome) -> smtp::Reply {
             address: account.address.clone(),
         }),
         Outcome::Wrong => smtp::Reply::Refused(smtp::Refusal::credentials_invalid()),
+        Outcome::LockedOut(_) => smtp::Reply::Refused(smtp::Refusal::too_many_failed_logins()),
         Outcome::Unavailable => smtp::Reply::Refused(smtp::Refusal::authentication_unavailable()),
     }
 }
@@ -173,6 +230,14 @@ fn imap_reply(outcome: Outcome) -> imap::Reply {
         Outcome::Wrong => imap::Reply::No(imap::No {
             code: imap::NoCode::AuthenticationFailed,
             text: "Wrong user name or password".into(),
+        }),
+        Outcome::LockedOut(wait) => imap::Reply::No(imap::No {
+            code: imap::NoCode::Unavailable,
+            text: format!(
+                "Too many failed logins, try again in {} seconds",
+                wait.as_secs().max(1)
+            )
+            .into(),
         }),
         Outcome::Unavailable => imap::Reply::No(imap::No {
             code: imap::NoCode::Unavailable,

@@ -200,6 +200,7 @@ impl Node {
             session,
             SessionEntry {
                 kind: SessionKind::Dialled,
+                peer: None,
                 login: None,
                 announced_bytes: 0,
                 selected: None,

@@ -1,6 +1,6 @@
 //! What HTTP sessions ask.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -36,6 +36,8 @@ struct HttpSession {
     origin: Origin,
     /// The request whose content is on its way.
     pending: Option<Pending>,
+    /// Who stands behind the request at work.
+    client: Option<IpAddr>,
     /// The token whose request is at work.
     token: Option<u128>,
     /// The body that is being read, under the name of the last source.
@@ -66,6 +68,7 @@ impl Node {
         let state = HttpSession {
             origin,
             pending: None,
+            client: None,
             token: None,
             body: None,
             sources: 0,
@@ -84,8 +87,13 @@ impl Node {
         }
     }
 
+    /// Who asks, as far as proxies are trusted.
+    pub(super) fn http_client(&self, session: SessionId) -> Option<IpAddr> {
+        self.http.sessions.get(&session)?.client
+    }
+
     /// HTTP connections of one address.
-    pub(super) fn http_connections_of(&self, peer: std::net::IpAddr) -> usize {
+    pub(super) fn http_connections_of(&self, peer: IpAddr) -> usize {
         let sessions = self.http.sessions.values();
         sessions.filter(|state| state.origin.peer == peer).count()
     }
@@ -93,7 +101,7 @@ impl Node {
     pub(super) fn handle_http(&mut self, now: Now, asker: Asker, call: Call) {
         match call {
             Call::Request(request) => self.handle_http_request(now, asker, &request),
-            Call::Chunk { data, last, .. } => self.handle_http_content(asker, &data, last),
+            Call::Chunk { data, last, .. } => self.handle_http_content(now, asker, &data, last),
             Call::Discard { .. } => self.drop_http_content(asker.session),
             Call::Read { offset, length, .. } => self.read_http_body(asker, offset, length),
             Call::Release { .. } => {
@@ -128,10 +136,11 @@ impl Node {
         }
         let state = self.http.sessions.get_mut(&asker.session);
         let state = state.expect("it was just found");
+        state.client = Some(exchange.client);
         state.token = exchange.claims.as_ref().map(|claims| claims.id);
         match request.content {
             Content::Absent | Content::Length(0) => {
-                self.start_http(asker, exchange, Bytes::new());
+                self.start_http(now, asker, exchange, Bytes::new());
             }
             Content::Length(_) | Content::Chunked => {
                 state.pending = Some(Pending {
@@ -147,7 +156,7 @@ impl Node {
         }
     }
 
-    fn handle_http_content(&mut self, asker: Asker, data: &Bytes, last: bool) {
+    fn handle_http_content(&mut self, now: Now, asker: Asker, data: &Bytes, last: bool) {
         let Some(state) = self.http.sessions.get_mut(&asker.session) else {
             return;
         };
@@ -169,7 +178,7 @@ impl Node {
         }
         let pending = state.pending.take().expect("it was just there");
         self.http.held_bytes -= pending.content.len();
-        self.start_http(asker, pending.exchange, pending.content.into());
+        self.start_http(now, asker, pending.exchange, pending.content.into());
     }
 
     fn drop_http_content(&mut self, session: SessionId) {
@@ -180,7 +189,14 @@ impl Node {
         }
     }
 
-    fn start_http(&mut self, asker: Asker, exchange: Box<Exchange>, content: Bytes) {
+    fn start_http(&mut self, now: Now, asker: Asker, exchange: Box<Exchange>, content: Bytes) {
+        if exchange.is_login()
+            && let Err(wait) = self.check_lockout(now, asker.session)
+        {
+            self.finish_http(asker.session);
+            let error = ApiError::too_many_logins().retry_after(wait);
+            return self.refuse_http(asker, &exchange, error);
+        }
         let job = Job::Answer {
             asker,
             service: Arc::clone(&self.api),
@@ -205,6 +221,9 @@ impl Node {
             stored,
             touched,
         } = answer;
+        for login in &touched.logins {
+            self.note_login(now, asker.session, login.address.as_ref(), login.is_right);
+        }
         self.count_inner(asker.session, touched.requests);
         self.finish_http(asker.session);
         self.handle_touched(now, touched);

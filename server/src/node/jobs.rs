@@ -305,6 +305,8 @@ pub enum Done {
         asker: Asker,
         /// In which protocol.
         protocol: Protocol,
+        /// The address that was tried.
+        address: Option<Address>,
         /// The account when the password is right, it is enabled, and all went well.
         outcome: Result<Option<Account>, StoreError>,
         /// The password, to be remembered.
@@ -546,6 +548,7 @@ impl Job {
                 outcome => Done::Authenticated {
                     asker,
                     protocol,
+                    address,
                     outcome,
                     password,
                     directory,

@@ -159,10 +159,18 @@ impl Node {
             Done::Authenticated {
                 asker,
                 protocol,
+                address,
                 outcome,
                 password,
                 directory,
-            } => self.handle_authenticated(now, asker, protocol, outcome, &password, directory),
+            } => self.handle_authenticated(
+                now,
+                (asker, protocol),
+                address.as_ref(),
+                outcome,
+                &password,
+                directory,
+            ),
             Done::LoginsChecked(outcome) => self.handle_logins_checked(now, outcome),
             Done::RecipientFound {
                 lookup,

@@ -350,6 +350,7 @@ impl Node {
         }
         let entry = SessionEntry {
             kind: SessionKind::Dialled,
+            peer: None,
             login: None,
             announced_bytes: 0,
             selected: None,

@@ -29,7 +29,7 @@ mod writes;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -47,6 +47,7 @@ use crate::{
     api::service::{ApiKeys, Service},
     config::{Config, LogLevel},
     credentials::PasswordCache,
+    rate_limit::RateLimiter,
     session::{Call, Reply, Request, SessionEvent, SessionId},
     tls::{ClientTls, ServerTls},
 };
@@ -132,6 +133,7 @@ pub struct Node {
     sessions: BTreeMap<SessionId, SessionEntry>,
     sessions_begun: u64,
     http: http::HttpSessions,
+    rate_limiter: RateLimiter,
     directory: directory::Directory,
     passwords: PasswordCache,
     uploads: BTreeMap<(SessionId, UploadId), uploads::Upload>,
@@ -151,6 +153,8 @@ pub struct Node {
 #[derive(Debug)]
 struct SessionEntry {
     kind: SessionKind,
+    /// Who has connected.
+    peer: Option<IpAddr>,
     login: Option<Login>,
     /// What an SMTP client has announced of its message, in bytes; 0 when it did not.
     announced_bytes: u64,
@@ -198,6 +202,8 @@ enum NodeTimer {
     RetryPutOff,
     /// When to ask again what changed in a mailbox whose database was busy.
     RetryRefresh(AccountId, MailboxId),
+    /// When to forget what clients did long ago.
+    ForgetClients,
     /// When to run the jobs again that found a database busy.
     RetryJobs,
     /// When to look at what other processes did.
@@ -251,6 +257,7 @@ impl Node {
             sessions: BTreeMap::new(),
             sessions_begun: 0,
             http: http::HttpSessions::default(),
+            rate_limiter: RateLimiter::default(),
             directory: directory::Directory::default(),
             passwords: PasswordCache::new(setup.cache_key.reveal()),
             uploads: BTreeMap::new(),
@@ -272,6 +279,7 @@ impl Node {
         self.set_timer(now.at, NodeTimer::Claim);
         self.set_timer(now.at, NodeTimer::ClaimRemote);
         self.set_timer(now.at, NodeTimer::Peers);
+        self.set_timer(now.at, NodeTimer::ForgetClients);
         self.handle_timeout(now);
     }
 
@@ -303,6 +311,7 @@ impl Node {
             self.close_selected(session, &entry);
             self.discard_uploads(session);
             self.end_http(session);
+            self.release_connection(&entry);
             if entry.kind == SessionKind::Dialled {
                 self.handle_dialled_over(now, session);
             }
@@ -337,6 +346,7 @@ impl Node {
                 NodeTimer::RetryAccount(account) => self.retry_account(now, account),
                 NodeTimer::RetrySpool => self.retry_spool(now),
                 NodeTimer::RetryJobs => self.retry_jobs(),
+                NodeTimer::ForgetClients => self.forget_clients(now),
                 NodeTimer::RetryPutOff => self.retry_put_off(now),
                 NodeTimer::RetryRefresh(account, mailbox) => self.retry_refresh(account, mailbox),
                 NodeTimer::Peers => self.handle_peers_timer(now),
@@ -358,6 +368,13 @@ impl Node {
     /// The next thing to do, in order.
     pub fn poll_action(&mut self) -> Option<NodeAction> {
         self.actions.pop_front()
+    }
+
+    fn forget_clients(&mut self, now: Now) {
+        let limits = &self.config.rate_limit;
+        self.rate_limiter.forget_stale(now.at, limits);
+        let at = now.at + limits.cleanup_interval;
+        self.set_timer(at, NodeTimer::ForgetClients);
     }
 
     fn set_timer(&mut self, at: Instant, timer: NodeTimer) {

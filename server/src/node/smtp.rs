@@ -1,6 +1,6 @@
 //! What SMTP sessions ask: who may send what to whom, and the acceptance of messages.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use rmail_proto::{
     Address, ForwardPath, Now, UploadId,
@@ -19,7 +19,7 @@ use super::{
     uploads::Piece,
     writes::SpoolOrigin,
 };
-use crate::session;
+use crate::session::{self, SessionId};
 
 /// Whether a message fits into a mailbox.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -83,6 +83,15 @@ impl Node {
                 identity,
                 ..
             } => {
+                if let Some(peer) = self.rate_limited_peer(asker.session)
+                    && let limits = &self.config.rate_limit
+                    && self
+                        .rate_limiter
+                        .count_message(now.at, limits, peer)
+                        .is_err()
+                {
+                    return self.reply_smtp(asker, Reply::Refused(Refusal::rate_exceeded()));
+                }
                 // The null reverse-path is everybody's.
                 let sender = reverse_path.address().map(std::slice::from_ref);
                 let sender = sender.unwrap_or_default();
@@ -93,6 +102,15 @@ impl Node {
                 size_bytes,
                 identity,
             } => {
+                if let Some(peer) = self.rate_limited_peer(asker.session)
+                    && let limits = &self.config.rate_limit
+                    && self
+                        .rate_limiter
+                        .count_recipient(now.at, limits, peer)
+                        .is_err()
+                {
+                    return self.reply_smtp(asker, Reply::Refused(Refusal::rate_exceeded()));
+                }
                 if let Some(entry) = self.sessions.get_mut(&asker.session) {
                     entry.announced_bytes = size_bytes;
                 }
@@ -117,6 +135,10 @@ impl Node {
                 self.reply_smtp(asker, Reply::Permitted);
             }
         }
+    }
+
+    fn rate_limited_peer(&self, session: SessionId) -> Option<IpAddr> {
+        self.sessions.get(&session)?.peer
     }
 
     pub(super) fn reply_smtp(&mut self, asker: Asker, reply: Reply) {

@@ -5,7 +5,7 @@ use rmail_proto::{Address, Domain, Secret, http::Status};
 use rmail_store::{Account, AccountUpdate, DirectoryWrite, Record, RecordKind};
 use serde_json::{Map, Value, json};
 
-use super::{Cx, Failure, Outcome, reply::Reply};
+use super::{Cx, Failure, Outcome, TriedLogin, reply::Reply};
 use crate::{
     api::{
         error::ApiError,
@@ -188,7 +188,7 @@ fn check_channel(cx: &Cx<'_>) -> Result<(), Failure> {
 /// The account, if it is there and enabled and this is its password. Takes the same time
 /// whatever the answer is.
 fn check_password(
-    cx: &Cx<'_>,
+    cx: &mut Cx<'_>,
     address: Option<&Address>,
     password: &Secret<String>,
 ) -> Result<Option<Account>, Failure> {
@@ -198,7 +198,12 @@ fn check_password(
     };
     let record = account.as_ref().map(|account| account.credential.as_str());
     let is_right = credentials::verify(record, password);
-    Ok(account.filter(|account| is_right && account.is_enabled))
+    let account = account.filter(|account| is_right && account.is_enabled);
+    cx.touched.logins.push(TriedLogin {
+        address: address.cloned(),
+        is_right: account.is_some(),
+    });
+    Ok(account)
 }
 
 fn issue(cx: &mut Cx<'_>, account: &Account) -> Result<Secret<String>, Failure> {

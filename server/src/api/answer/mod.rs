@@ -20,7 +20,7 @@ mod settings;
 
 use bytes::Bytes;
 use rmail_proto::{
-    AccountId, MailboxId, Uid,
+    AccountId, Address, MailboxId, Uid,
     http::{FieldName, FieldValue, Response},
 };
 use rmail_store::{Store, StoreError};
@@ -68,8 +68,19 @@ pub struct Touched {
     pub directory: bool,
     /// Whether something was spooled.
     pub spool: bool,
+    /// Passwords that were tried.
+    pub logins: Vec<TriedLogin>,
     /// Requests that were within this one.
     pub requests: u32,
+}
+
+/// A password that was tried.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TriedLogin {
+    /// For which account; none where there can be no such.
+    pub address: Option<Address>,
+    /// Whether it was right.
+    pub is_right: bool,
 }
 
 /// Why there is no answer.

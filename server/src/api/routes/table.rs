@@ -221,7 +221,6 @@ routes! {
         takes(S::Category) => ok(S::Category);
     DeleteCategory = Delete "/v1.0/{me}/outlook/masterCategories/{category}" Graph Mail NONE
         => NO_CONTENT;
-    GetMetadata = Get "/v1.0/$metadata" Graph Open NONE => Content("application/xml");
 
     // Set-up of mail clients.
     WellKnownAutoconfig = Get "/.well-known/autoconfig/mail/config-v1.1.xml" Discovery Open NONE

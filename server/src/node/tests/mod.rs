@@ -12,6 +12,7 @@ use tempfile::TempDir;
 mod aliases;
 mod outbound;
 mod quota;
+mod rate_limit;
 
 use super::*;
 use crate::{credentials::Credential, limits, outside::random};

@@ -1,0 +1,147 @@
+//! What a client may do in how much time, through the node.
+
+use rmail_proto::{ForwardPath, ReversePath, smtp::Refusal};
+
+use super::*;
+
+fn site_with_ann() -> Site {
+    let mut site = Site::new();
+    site.make_account();
+    site
+}
+
+fn last_reply(site: &mut Site) -> Reply {
+    site.settle();
+    match site.events.pop() {
+        Some((_, SessionEvent::Reply(_, reply))) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Tries a password by SMTP or IMAP; whether it was right, or else whether it was looked at.
+fn log_in(site: &mut Site, kind: ListenerKind, word: &str) -> Result<(), bool> {
+    let session = site.connect(kind);
+    let (username, password) = ("ann@mail.example".to_owned(), Secret::new(word.to_owned()));
+    let call = match kind.is_imap() {
+        true => Call::Imap(imap::Call::Authenticate { username, password }, None),
+        false => Call::Smtp(smtp::Call::Authenticate { username, password }, None),
+    };
+    site.ask(session, call);
+    let outcome = match last_reply(site) {
+        Reply::Smtp(smtp::Reply::Authenticated(_)) => Ok(()),
+        Reply::Imap(imap::Reply::Authenticated { .. }) => Ok(()),
+        Reply::Smtp(smtp::Reply::Refused(refusal)) => {
+            Err(refusal != Refusal::too_many_failed_logins())
+        }
+        Reply::Imap(imap::Reply::No(no)) => Err(no.code == imap::NoCode::AuthenticationFailed),
+        other => panic!("{other:?}"),
+    };
+    site.node.handle_session_over(site.now, session);
+    site.drain();
+    outcome
+}
+
+#[test]
+fn failures_in_one_protocol_lock_out_of_all_and_a_lockout_ends() {
+    let mut site = site_with_ann();
+    for kind in [
+        ListenerKind::Imap,
+        ListenerKind::Submission,
+        ListenerKind::Imap,
+        ListenerKind::Smtps,
+        ListenerKind::Imaps,
+    ] {
+        assert_eq!(log_in(&mut site, kind, "wrong"), Err(true));
+    }
+    for kind in [ListenerKind::Imap, ListenerKind::Submission] {
+        assert_eq!(log_in(&mut site, kind, "correct horse"), Err(false));
+    }
+    let end = site.now.at + site.config.rate_limit.auth_failure_lockout;
+    site.set_time(end);
+    assert_eq!(
+        log_in(&mut site, ListenerKind::Imap, "correct horse"),
+        Ok(())
+    );
+}
+
+#[test]
+fn one_who_knows_the_password_is_not_locked_out_by_typing_errors() {
+    let mut site = site_with_ann();
+    for _ in 0..4 {
+        for _ in 0..4 {
+            assert_eq!(log_in(&mut site, ListenerKind::Imap, "wrong"), Err(true));
+        }
+        assert_eq!(
+            log_in(&mut site, ListenerKind::Imap, "correct horse"),
+            Ok(())
+        );
+    }
+}
+
+#[test]
+fn connections_at_once_and_lately_are_bounded_and_a_place_is_free_at_once() {
+    let mut site = site_with_ann();
+    let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+    let mut connect = |site: &mut Site| {
+        let admission = site
+            .node
+            .handle_connection(site.now, ListenerKind::Smtp, peer, peer.ip());
+        match admission {
+            Admission::Admitted(session) => Some(session.id()),
+            Admission::Refused(reason) => {
+                assert!(reason.starts_with(b"421 4.7.0 "), "{reason:?}");
+                None
+            }
+        }
+    };
+    let open: Vec<SessionId> = (0..10).map(|_| connect(&mut site).unwrap()).collect();
+    assert_eq!(connect(&mut site), None);
+    site.node.handle_session_over(site.now, open[0]);
+    assert!(connect(&mut site).is_some());
+    for session in &open[1..] {
+        site.node.handle_session_over(site.now, *session);
+    }
+    let more = (0..20).filter(|_| match connect(&mut site) {
+        Some(session) => {
+            site.node.handle_session_over(site.now, session);
+            true
+        }
+        None => false,
+    });
+    assert_eq!(more.count(), 9, "20 in a minute, 11 were before");
+}
+
+#[test]
+fn messages_and_recipients_are_bounded() {
+    let mut site = site_with_ann();
+    let session = site.connect(ListenerKind::Smtp);
+    let mut refused = Vec::new();
+    for number in 0..=30 {
+        let call = smtp::Call::Mail {
+            reverse_path: ReversePath::Null,
+            identity: None,
+            size_bytes: 0,
+        };
+        site.ask(session, Call::Smtp(call, None));
+        if let Reply::Smtp(smtp::Reply::Refused(refusal)) = last_reply(&mut site) {
+            assert_eq!(refusal, Refusal::rate_exceeded());
+            refused.push(number);
+        }
+    }
+    assert_eq!(refused, [30]);
+    refused.clear();
+    for number in 0..=100 {
+        let address = Address::parse("ann@mail.example").unwrap();
+        let call = smtp::Call::Rcpt {
+            forward_path: ForwardPath::Address(address),
+            size_bytes: 0,
+            identity: None,
+        };
+        site.ask(session, Call::Smtp(call, None));
+        if let Reply::Smtp(smtp::Reply::Refused(refusal)) = last_reply(&mut site) {
+            assert_eq!(refusal, Refusal::rate_exceeded());
+            refused.push(number);
+        }
+    }
+    assert_eq!(refused, [100]);
+}
