@@ -75,14 +75,12 @@ impl Draft {
     /// `mixed(related(alternative(text, HTML), what belongs into it), files)`, with as few of
     /// these as it takes.
     fn content(&self, entropy: &mut Entropy) -> MimePart<'_> {
+        let text_part = |kind, text: &str| MimePart::new(kind, one_line_end(text));
         let body = match (&self.body.text, &self.body.html) {
-            (text, None) => MimePart::new("text/plain", text.as_deref().unwrap_or_default()),
+            (text, None) => text_part("text/plain", text.as_deref().unwrap_or_default()),
             (text, Some(html)) => {
                 let text = text.clone().unwrap_or_else(|| html_to_text(html));
-                let parts = vec![
-                    MimePart::new("text/plain", text),
-                    MimePart::new("text/html", html.as_str()),
-                ];
+                let parts = vec![text_part("text/plain", &text), text_part("text/html", html)];
                 multipart("multipart/alternative", parts, entropy)
             }
         };
@@ -98,6 +96,11 @@ impl Draft {
         let mixed: Vec<_> = std::iter::once(related).chain(raw(false)).collect();
         multipart("multipart/mixed", mixed, entropy)
     }
+}
+
+/// Each line end as LF, of which the library makes CRLF; a CR alone it would write as it stands.
+fn one_line_end(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// Several parts in one; one alone stays alone.
