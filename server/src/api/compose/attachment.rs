@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use mail_builder::{
-    headers::{HeaderType, content_type::ContentType, message_id::MessageId, text::Text},
+    headers::{HeaderType, content_type::ContentType, message_id::MessageId, raw::Raw, text::Text},
     mime::{BodyPart, MimePart},
 };
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rmail_proto::mime::Fields;
 use serde_json::Value;
 
@@ -242,15 +243,36 @@ type Headers = Vec<(std::borrow::Cow<'static, str>, HeaderType<'static>)>;
 fn described(kind: ContentType<'static>, name: &str, is_inline: bool) -> Headers {
     let disposition = ContentType::new(if is_inline { "inline" } else { "attachment" });
     vec![
-        (
-            "Content-Type".into(),
-            kind.attribute("name", name.to_owned()).into(),
-        ),
+        ("Content-Type".into(), named(kind, "name", name)),
         (
             "Content-Disposition".into(),
-            disposition.attribute("filename", name.to_owned()).into(),
+            named(disposition, "filename", name),
         ),
     ]
+}
+
+/// With a parameter that is a name. One in which readers would see encoded words, the library
+/// writes as it stands; it is written in sections (RFC 2231 §3, §4).
+fn named(header: ContentType<'static>, key: &'static str, name: &str) -> HeaderType<'static> {
+    const SECTION_BYTES: usize = 20;
+    if !name.contains("=?") {
+        return header.attribute(key, name.to_owned()).into();
+    }
+    let mut text = header.c_type.into_owned();
+    for (key, value) in &header.attributes {
+        text += &format!("; {key}={value}");
+    }
+    let (mut rest, mut charset) = (name, "UTF-8''");
+    for index in 0.. {
+        let (section, behind) = rest.split_at(rest.floor_char_boundary(SECTION_BYTES));
+        let encoded = utf8_percent_encode(section, NON_ALPHANUMERIC);
+        text += &format!("; {key}*{index}*={charset}{encoded}");
+        (rest, charset) = (behind, "");
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Raw::new(text).into()
 }
 
 fn write_entity(headers: Headers, body: Vec<u8>) -> Vec<u8> {

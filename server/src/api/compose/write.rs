@@ -1,5 +1,6 @@
 //! A draft as MIME (RFC 5322, RFC 2045).
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use mail_builder::{
     headers::{
         Header, address::Address, content_type::ContentType, message_id::MessageId, raw::Raw,
@@ -30,7 +31,7 @@ impl Draft {
         write_addresses(&mut out, "Cc", &self.cc);
         write_addresses(&mut out, "Bcc", &self.bcc);
         if !self.subject.is_empty() {
-            write_field(&mut out, "Subject", &Text::new(self.subject.as_str()));
+            write_text(&mut out, "Subject", &self.subject);
         }
         if let Some(date) = self.date {
             write_field(&mut out, "Date", &Raw::new(write_date(date)));
@@ -41,9 +42,7 @@ impl Draft {
         self.write_requests(&mut out);
         for field in &self.fields {
             match field {
-                DraftField::Own { name, value } => {
-                    write_field(&mut out, name, &Text::new(value.as_str()));
-                }
+                DraftField::Own { name, value } => write_text(&mut out, name, value),
                 DraftField::Ids { name, ids } => write_ids(&mut out, name, ids),
                 DraftField::Kept(field) => out.extend_from_slice(field),
             }
@@ -76,14 +75,12 @@ impl Draft {
     /// `mixed(related(alternative(text, HTML), what belongs into it), files)`, with as few of
     /// these as it takes.
     fn content(&self, entropy: &mut Entropy) -> MimePart<'_> {
+        let text_part = |kind, text: &str| MimePart::new(kind, one_line_end(text));
         let body = match (&self.body.text, &self.body.html) {
-            (text, None) => MimePart::new("text/plain", text.as_deref().unwrap_or_default()),
+            (text, None) => text_part("text/plain", text.as_deref().unwrap_or_default()),
             (text, Some(html)) => {
                 let text = text.clone().unwrap_or_else(|| html_to_text(html));
-                let parts = vec![
-                    MimePart::new("text/plain", text),
-                    MimePart::new("text/html", html.as_str()),
-                ];
+                let parts = vec![text_part("text/plain", &text), text_part("text/html", html)];
                 multipart("multipart/alternative", parts, entropy)
             }
         };
@@ -99,6 +96,11 @@ impl Draft {
         let mixed: Vec<_> = std::iter::once(related).chain(raw(false)).collect();
         multipart("multipart/mixed", mixed, entropy)
     }
+}
+
+/// Each line end as LF, of which the library makes CRLF; a CR alone it would write as it stands.
+fn one_line_end(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// Several parts in one; one alone stays alone.
@@ -125,13 +127,46 @@ pub(super) fn write_field(out: &mut Vec<u8>, name: &str, value: &impl Header) {
     value.write_header(out, name.len() + 2);
 }
 
+/// What begins an encoded word for a reader, though it was meant as it stands.
+const WORD: &str = "=?";
+
+fn write_text(out: &mut Vec<u8>, name: &str, text: &str) {
+    match text.contains(WORD) {
+        true => write_field(out, name, &Raw::new(encoded_words(text))),
+        false => write_field(out, name, &Text::new(text)),
+    }
+}
+
+/// A text as encoded words, of whole characters each (RFC 2047 §2, §5): the library writes as it
+/// stands what only looks like one, and readers decode that.
+fn encoded_words(text: &str) -> String {
+    const WORD_BYTES: usize = 42;
+    let (mut words, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.floor_char_boundary(WORD_BYTES));
+        words.push(format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode(word)));
+        rest = behind;
+    }
+    words.join(" ")
+}
+
 /// Nothing when there are none.
 pub(super) fn write_addresses(out: &mut Vec<u8>, name: &str, addresses: &[EmailAddress]) {
     let address = |email: &EmailAddress| {
         let name = Some(email.name.clone()).filter(|name| *name != email.address);
         Address::new_address(name, email.address.clone())
     };
-    if !addresses.is_empty() {
+    let misread = |email: &EmailAddress| email.name.contains(WORD);
+    if addresses.iter().any(misread) {
+        let list = addresses
+            .iter()
+            .map(|email| match email.name == email.address {
+                true => format!("<{}>", email.address),
+                false => format!("{} <{}>", encoded_words(&email.name), email.address),
+            });
+        let list: Vec<String> = list.collect();
+        write_field(out, name, &Raw::new(list.join(", ")));
+    } else if !addresses.is_empty() {
         let list = addresses.iter().map(address).collect();
         write_field(out, name, &Address::new_list(list));
     }

@@ -231,6 +231,7 @@ fn searches_find_words_without_case_and_diacritics() {
         "plane",
         "GROẞE",
         "\"grosse plane\"",
+        "\"\\\"cafe is open\\\"\"",
         "cafe",
         "caf*",
         "from:bob",
@@ -265,7 +266,7 @@ fn searches_find_words_without_case_and_diacritics() {
         "sent:2023-11-14",
         "kind:meetings",
         "NOT open",
-        "\"cafe open\"",
+        "\"\\\"cafe open\\\"\"",
     ] {
         assert!(!finds(search), "{search}");
     }
