@@ -24,6 +24,8 @@ struct Site {
     jobs: VecDeque<Job>,
     events: Vec<(SessionId, SessionEvent)>,
     calls: u64,
+    /// Connections so far.
+    connections: u32,
     /// Connections that are to be made.
     dials: VecDeque<(SessionId, SocketAddr)>,
     /// How many jobs are run before the process dies, if it is to.
@@ -59,6 +61,7 @@ impl Site {
             jobs: VecDeque::new(),
             events: Vec::new(),
             calls: 0,
+            connections: 0,
             dials: VecDeque::new(),
             jobs_left: None,
             config,
@@ -107,8 +110,15 @@ impl Site {
         results.unwrap().remove(0).unwrap()
     }
 
+    /// Somebody connects, from another address each time.
     fn connect(&mut self, kind: ListenerKind) -> SessionId {
-        let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+        self.connections += 1;
+        let address = std::net::Ipv4Addr::from_bits(0xc633_6400 + self.connections);
+        self.connect_from(kind, address.into())
+    }
+
+    fn connect_from(&mut self, kind: ListenerKind, peer: IpAddr) -> SessionId {
+        let peer = SocketAddr::new(peer, 4000);
         match self.node.handle_connection(self.now, kind, peer, peer.ip()) {
             Admission::Admitted(session) => session.id(),
             Admission::Refused(reason) => panic!("refused: {reason:?}"),

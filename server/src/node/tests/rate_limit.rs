@@ -20,7 +20,7 @@ fn last_reply(site: &mut Site) -> Reply {
 
 /// Tries a password by SMTP or IMAP; whether it was right, or else whether it was looked at.
 fn log_in(site: &mut Site, kind: ListenerKind, word: &str) -> Result<(), bool> {
-    let session = site.connect(kind);
+    let session = site.connect_from(kind, [192, 0, 2, 1].into());
     let (username, password) = ("ann@mail.example".to_owned(), Secret::new(word.to_owned()));
     let call = match kind.is_imap() {
         true => Call::Imap(imap::Call::Authenticate { username, password }, None),
