@@ -636,6 +636,7 @@ fn refusal_is_not_forgotten_when_the_server_stops() {
     town.set(ONE, Conduct::Stalls);
     town.send(&["no@one.example", "yes@one.example"]);
     let now = town.site.now;
+    town.site.node.handle_session_over(now, town.sender);
     town.site.node.handle_stop(now);
     town.pass(limits::STOP_GRACE);
     let stopping = town.site.node.stopping;
