@@ -281,6 +281,3 @@ pub const POST_RETRY_LIFE: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// How often all subscriptions are read, in case another process did not tell that they changed.
 pub const SUBSCRIPTIONS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How often all subscriptions are looked at when other processes write.
-pub const NOTIFICATIONS_SWEEP: Duration = Duration::from_secs(30);

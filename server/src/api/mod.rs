@@ -11,5 +11,6 @@ pub mod resources;
 pub mod routes;
 pub mod schema;
 pub mod service;
+pub mod subscriptions;
 pub mod time;
 pub mod token;

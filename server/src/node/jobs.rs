@@ -19,7 +19,7 @@ use rmail_store::{
 };
 
 use super::{
-    Asker, Login,
+    Asker, Login, NotifyDone, NotifyJob,
     authentication::Protocol,
     conclusions::Pending,
     directory::{Edition, Lookup, find_account, find_postmaster},
@@ -35,7 +35,8 @@ use crate::{
     config::Config,
     credentials,
     outbound::report::Report,
-    outside, search,
+    outside::{self, webhooks::Post},
+    search,
     session::SessionId,
 };
 
@@ -43,6 +44,8 @@ use crate::{
 pub struct World {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Posts to targets of subscriptions.
+    pub poster: Arc<dyn Post>,
     /// The configuration file, for reloads.
     pub config_path: PathBuf,
 }
@@ -203,6 +206,8 @@ pub enum Job {
         /// How much.
         length: usize,
     },
+    /// Work for change notifications.
+    Notify(NotifyJob),
     /// Read the configuration again.
     Reload,
 }
@@ -407,6 +412,8 @@ pub enum Done {
         /// The piece.
         outcome: Result<Option<Bytes>, StoreError>,
     },
+    /// Of `Notify`.
+    Notified(NotifyDone),
     /// Of `Reload`: the configuration, or why it changes nothing.
     Reloaded(Result<Box<Config>, String>),
 }
@@ -431,6 +438,7 @@ impl Job {
             | Self::ReadSpooled { .. }
             | Self::Scram { .. }
             | Self::ReadStored { .. }
+            | Self::Notify(_)
             | Self::Reload => false,
         }
     }
@@ -461,6 +469,7 @@ impl Job {
             | Self::DropStage(_)
             | Self::LookAtPeers
             | Self::Report { .. }
+            | Self::Notify(_)
             | Self::Reload => None,
         }
     }
@@ -654,7 +663,9 @@ impl Job {
                 service,
                 exchange,
                 content,
-            } => match contain(|| api::answer::answer(store, &service, &exchange, &content)) {
+            } => match contain(|| {
+                api::answer::answer(store, &service, &*world.poster, &exchange, &content)
+            }) {
                 Err(StoreError::Busy) => Done::Busy(Box::new(Self::Answer {
                     asker,
                     service,
@@ -683,12 +694,18 @@ impl Job {
                 })),
                 outcome => Done::StoredRead { asker, outcome },
             },
+            Self::Notify(job) => Done::Notified(job.run(store, &*world.poster)),
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }
     }
 }
 
 impl Done {
+    /// Whether it was a post, which is not counted among the jobs.
+    pub(super) fn is_post(&self) -> bool {
+        matches!(self, Self::Notified(NotifyDone::Posted(..)))
+    }
+
     /// As [`Job::is_hash`].
     pub(super) fn is_hash(&self) -> bool {
         match self {

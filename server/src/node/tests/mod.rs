@@ -9,6 +9,7 @@ use rmail_store::{
 };
 use tempfile::TempDir;
 
+mod notifications;
 mod outbound;
 
 use super::*;
@@ -47,6 +48,7 @@ impl Site {
             node,
             world: World {
                 store: Arc::new(store),
+                poster: Arc::new(notifications::Table::default()),
                 config_path: folder.path().join("config.json"),
             },
             now: Now {
