@@ -499,7 +499,7 @@ mod tests {
             ("https://a%2eexample.com/", TargetError::NoHost),
             ("https://[8.8.8.8]/", TargetError::NoHost),
             ("https://[fe80::1%25eth0]/", TargetError::NoHost),
-            ("https://[::1/", TargetError::NoHost),
+            ("https://[::1/", TargetError::PortRefused),
             ("https://[2a00::1]x/", TargetError::NoHost),
             ("https://hooks.example.com/../x", TargetError::PathRefused),
             (

@@ -7,6 +7,8 @@
 
 mod changes;
 pub mod search;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use rmail_proto::{AccountId, MailboxId, UnixTime};

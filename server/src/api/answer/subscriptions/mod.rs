@@ -1,5 +1,8 @@
 //! `/v1.0/subscriptions`
 
+#[cfg(test)]
+mod tests;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rmail_proto::{
     UnixTime,
