@@ -37,7 +37,10 @@ fn serve(prepared: Prepared) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime can't be started: {error}")),
     };
-    match runtime.block_on(run(prepared, log)) {
+    let outcome = runtime.block_on(run(prepared, log));
+    // The node has stopped: what still runs is what it does not wait for.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
     }

@@ -282,3 +282,57 @@ pub const AUTOMATIC_REPLIES_KEPT: usize = 1_000;
 
 /// What is looked at of a message before it is answered automatically.
 pub const AUTOMATIC_REPLY_HEADER_BYTES: usize = 64 * 1024;
+
+/// Longest URL that notifications are posted to, in bytes.
+pub const TARGET_URL_BYTES: usize = 2048;
+
+/// How long a notification may take to be posted, from the name's resolution to the answer.
+pub const POST_TIME: Duration = Duration::from_secs(10);
+
+/// What is read of an answer to a post, in bytes.
+pub const POST_ANSWER_BYTES: usize = 4096;
+
+/// Longest head of such an answer, in bytes.
+pub const POST_ANSWER_HEAD_BYTES: usize = 16 * 1024;
+
+/// Handshakes with targets of new subscriptions at once; each holds the thread of its request.
+pub const HANDSHAKES_RUNNING: usize = 4;
+
+/// Posts of notifications at once. They are not counted among the other jobs.
+pub const POSTS_RUNNING: usize = 16;
+
+/// The same to targets of one account.
+pub const POSTS_RUNNING_EACH: usize = 4;
+
+/// Longest time from now to which a subscription is made (Graph: 10,080 minutes).
+pub const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(10_080 * 60);
+
+/// Longest `clientState`, in characters.
+pub const CLIENT_STATE_CHARS: usize = 128;
+
+/// Notifications of one post.
+pub const NOTIFICATIONS_POSTED: usize = 100;
+
+/// Notifications of one subscription that wait; what is beyond is missed.
+pub const NOTIFICATIONS_WAITING: usize = 1000;
+
+/// How long changes are gathered before subscriptions are looked at.
+pub const NOTIFICATIONS_SETTLE: Duration = Duration::from_millis(500);
+
+/// Accounts whose changes are looked for by one job.
+pub const NOTIFICATIONS_ACCOUNTS: usize = 16;
+
+/// Tries at telling what other processes tell, too, before it is put off.
+pub const NOTIFICATIONS_TRIES: u32 = 3;
+
+/// First pause after a post that failed; each further one is twice as long.
+pub const POST_RETRY_FIRST: Duration = Duration::from_secs(2);
+
+/// Longest pause between posts that fail.
+pub const POST_RETRY_LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// How long a notification is tried to be posted.
+pub const POST_RETRY_LIFE: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// How often all subscriptions are read, in case another process did not tell that they changed.
+pub const SUBSCRIPTIONS_INTERVAL: Duration = Duration::from_secs(60);

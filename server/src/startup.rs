@@ -10,7 +10,7 @@ use crate::{
     api::service::ApiKeys,
     cli::Prepared,
     node::{Node, NodeSetup, World},
-    outside::{name_servers, random, token_secret},
+    outside::{name_servers, random, token_secret, webhooks::Webhooks},
     tls::{ClientTls, ServerTls, TlsError},
 };
 
@@ -95,6 +95,7 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
     });
     let world = World {
         store: Arc::new(store),
+        poster: Arc::new(Webhooks::of_machine()),
         config_path,
     };
     Ok(Started {

@@ -86,6 +86,19 @@ pub struct MessageChanges {
     pub changed: Vec<StoredMessage>,
     /// Those that went and did not come back.
     pub vanished: Vec<InstanceId>,
+    /// Each time that a message went, also if it came back under another UID.
+    pub departures: Vec<Departure>,
+}
+
+/// A message left a mailbox, or its UID.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Departure {
+    /// Which message.
+    pub instance: InstanceId,
+    /// The UID that it had.
+    pub uid: Uid,
+    /// When, as the mailbox counts.
+    pub modseq: ModSeq,
 }
 
 /// What changed among an account's mailboxes.

@@ -71,6 +71,14 @@ pub enum DirectoryWrite {
     RecordLogin(AccountId),
     /// Keeps a record in the place of one of the same kind and key. Those that have expired go.
     PutRecord(Record),
+    /// Keeps a record in the place of the one of the same kind and key, if there is one that says
+    /// `expected`; else `ChangedSince`.
+    ReplaceRecord {
+        /// The new one, of the same account.
+        record: Record,
+        /// What the old one says.
+        expected: String,
+    },
     /// Drops a record, if it is there.
     DropRecord(RecordKind, u128),
 }

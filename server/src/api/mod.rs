@@ -14,5 +14,6 @@ pub mod routes;
 pub mod sanitize;
 pub mod schema;
 pub mod service;
+pub mod subscriptions;
 pub mod time;
 pub mod token;

@@ -247,11 +247,15 @@ impl Node {
     /// Tells those who wait for changes.
     fn handle_touched(&mut self, now: Now, touched: Touched) {
         for account in touched.accounts {
-            self.tell_of_mail(account);
+            self.tell_of_mail(now, account);
         }
         if touched.directory {
             self.send_hint(&Hint::Directory);
             self.handle_hint(now, &Hint::Directory.to_bytes());
+        }
+        if touched.subscriptions {
+            self.send_hint(&Hint::Subscriptions);
+            self.load_subscriptions(now);
         }
         if touched.spool {
             self.claim_spooled(now);
@@ -259,9 +263,10 @@ impl Node {
         }
     }
 
-    fn tell_of_mail(&mut self, account: AccountId) {
+    fn tell_of_mail(&mut self, now: Now, account: AccountId) {
         self.refresh_all(Some(account));
         self.send_hint(&Hint::Account(account));
+        self.mark_changed(now, account);
     }
 
     fn read_http_body(&mut self, asker: Asker, offset: u64, length: usize) {

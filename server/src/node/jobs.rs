@@ -19,7 +19,7 @@ use rmail_store::{
 };
 
 use super::{
-    Asker, Login,
+    Asker, Login, NotifyDone, NotifyJob,
     authentication::Protocol,
     automatic_replies::{self, Delivered, DueReply},
     conclusions::Pending,
@@ -38,7 +38,8 @@ use crate::{
     config::Config,
     credentials,
     outbound::report::Report,
-    outside, search,
+    outside::{self, webhooks::Post},
+    search,
     session::SessionId,
 };
 
@@ -46,6 +47,8 @@ use crate::{
 pub struct World {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Posts to targets of subscriptions.
+    pub poster: Arc<dyn Post>,
     /// The configuration file, for reloads.
     pub config_path: PathBuf,
 }
@@ -239,6 +242,8 @@ pub enum Job {
         /// Fresh randomness.
         seed: u64,
     },
+    /// Work for change notifications.
+    Notify(NotifyJob),
     /// Read the configuration again.
     Reload,
 }
@@ -463,6 +468,8 @@ pub enum Done {
     },
     /// Of `ReplyAutomatically`: the reply that is due.
     ReplyDecided(Result<Option<Box<DueReply>>, StoreError>),
+    /// Of `Notify`.
+    Notified(NotifyDone),
     /// Of `Reload`: the configuration, or why it changes nothing.
     Reloaded(Result<Box<Config>, String>),
 }
@@ -490,6 +497,7 @@ impl Job {
             | Self::Scram { .. }
             | Self::ReadStored { .. }
             | Self::ReplyAutomatically { .. }
+            | Self::Notify(_)
             | Self::Reload => false,
         }
     }
@@ -523,6 +531,7 @@ impl Job {
             | Self::LookAtPeers
             | Self::Report { .. }
             | Self::ReplyAutomatically { .. }
+            | Self::Notify(_)
             | Self::Reload => None,
         }
     }
@@ -743,7 +752,9 @@ impl Job {
                 service,
                 exchange,
                 content,
-            } => match contain(|| api::answer::answer(store, &service, &exchange, &content)) {
+            } => match contain(|| {
+                api::answer::answer(store, &service, &*world.poster, &exchange, &content)
+            }) {
                 Err(StoreError::Busy) => Done::Busy(Box::new(Self::Answer {
                     asker,
                     service,
@@ -787,12 +798,18 @@ impl Job {
                 })),
                 outcome => Done::ReplyDecided(outcome),
             },
+            Self::Notify(job) => Done::Notified(job.run(store, &*world.poster)),
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
         }
     }
 }
 
 impl Done {
+    /// Whether it was a post, which is not counted among the jobs.
+    pub(super) fn is_post(&self) -> bool {
+        matches!(self, Self::Notified(NotifyDone::Posted(..)))
+    }
+
     /// As [`Job::is_hash`].
     pub(super) fn is_hash(&self) -> bool {
         match self {

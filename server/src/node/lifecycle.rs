@@ -19,13 +19,13 @@ pub(super) struct Peers {
     look: Look,
 }
 
-/// Whether the other processes are being looked at.
+/// Whether the other processes, or all subscriptions, are being looked at.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Look {
+pub(super) enum Look {
     #[default]
     Idle,
     Begun,
-    /// A hint came since: they are looked at again afterwards.
+    /// Something came since: they are looked at again afterwards.
     BegunAndStale,
 }
 
@@ -49,6 +49,8 @@ pub(super) enum Hint {
     Directory,
     /// Something in the queue is due.
     Queue,
+    /// A subscription was made, changed or dropped.
+    Subscriptions,
 }
 
 impl Hint {
@@ -58,6 +60,7 @@ impl Hint {
             Self::Account(account) => format!("account {}", account.0).into_bytes(),
             Self::Directory => b"directory".to_vec(),
             Self::Queue => b"queue".to_vec(),
+            Self::Subscriptions => b"subscriptions".to_vec(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Hint {
             Some(("account", id)) => Some(Self::Account(AccountId(id.parse().ok()?))),
             None if text == "directory" => Some(Self::Directory),
             None if text == "queue" => Some(Self::Queue),
+            None if text == "subscriptions" => Some(Self::Subscriptions),
             Some(_) | None => None,
         }
     }
@@ -85,7 +89,11 @@ impl Node {
 
     pub(super) fn handle_hint(&mut self, now: Now, bytes: &[u8]) {
         match Hint::from_bytes(bytes) {
-            Some(Hint::Account(account)) => self.refresh_all(Some(account)),
+            Some(Hint::Account(account)) => {
+                self.refresh_all(Some(account));
+                self.mark_changed(now, account);
+            }
+            Some(Hint::Subscriptions) => self.load_subscriptions(now),
             Some(Hint::Directory) => {
                 self.directory.forget();
                 self.look_at_peers();
@@ -252,6 +260,7 @@ impl Node {
             Done::ScramComputed { asker, reply } => {
                 self.reply(asker, crate::session::Reply::SmtpClient(reply));
             }
+            Done::Notified(done) => self.handle_notify_done(now, done),
             Done::Reloaded(outcome) => self.handle_reloaded(outcome),
         }
     }
@@ -296,6 +305,7 @@ impl Node {
             && self.directory.handle_version(version)
         {
             self.check_logins();
+            self.load_subscriptions(now);
         }
         match outcome {
             Ok(news) => {
@@ -304,6 +314,7 @@ impl Node {
                     self.refresh_all(None);
                 }
                 if news.changed || news.died {
+                    self.note_peers_writes(now, news.died);
                     self.claim_spooled(now);
                     self.claim_remote(now);
                 }

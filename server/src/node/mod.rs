@@ -20,6 +20,7 @@ mod jobs;
 mod lifecycle;
 mod lookups;
 mod mailboxes;
+mod notifications;
 mod outbound;
 mod smtp;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub use jobs::{Done, Job, World};
+pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
 
 use crate::{
     api::service::{ApiKeys, Service},
@@ -143,6 +145,7 @@ pub struct Node {
     delivery: delivery::Delivery,
     outbound: outbound::Outbound,
     lookups: lookups::Lookups,
+    notifications: notifications::Notifications,
     peers: lifecycle::Peers,
     timers: BTreeMap<(Instant, u64), NodeTimer>,
     timers_set: u64,
@@ -214,6 +217,12 @@ enum NodeTimer {
     ClaimRemote,
     /// When to end connections to other servers for which there is nothing to do.
     IdleConnections,
+    /// When to read all subscriptions again.
+    Subscriptions,
+    /// When to look what has changed for subscriptions.
+    Settled,
+    /// When to post again what was not taken.
+    Posts,
     /// When the resolver has waited long enough.
     Lookups,
     /// When sessions that outlive a shutdown are ended.
@@ -267,6 +276,7 @@ impl Node {
             delivery: delivery::Delivery::default(),
             outbound: outbound::Outbound::default(),
             lookups,
+            notifications: notifications::Notifications::default(),
             peers: lifecycle::Peers::default(),
             timers: BTreeMap::new(),
             timers_set: 0,
@@ -280,6 +290,7 @@ impl Node {
         self.set_timer(now.at, NodeTimer::ClaimRemote);
         self.set_timer(now.at, NodeTimer::Peers);
         self.set_timer(now.at, NodeTimer::ForgetClients);
+        self.set_timer(now.at, NodeTimer::Subscriptions);
         self.handle_timeout(now);
     }
 
@@ -323,7 +334,7 @@ impl Node {
     pub fn handle_job_done(&mut self, now: Now, done: Done) {
         if done.is_hash() {
             self.jobs.hashes_running -= 1;
-        } else {
+        } else if !done.is_post() {
             self.jobs.running -= 1;
         }
         self.handle_done(now, done);
@@ -353,6 +364,9 @@ impl Node {
                 NodeTimer::Claim => self.claim_spooled(now),
                 NodeTimer::ClaimRemote => self.claim_remote(now),
                 NodeTimer::IdleConnections => self.end_idle_connections(now),
+                NodeTimer::Subscriptions => self.handle_subscriptions_timer(now),
+                NodeTimer::Settled => self.handle_settled(now),
+                NodeTimer::Posts => self.handle_posts_timer(now),
                 NodeTimer::Lookups => self.handle_lookups_timer(now),
                 NodeTimer::Grace => self.end_grace(),
             }

@@ -122,6 +122,7 @@ impl Node {
                 queue.busy_tries = 0;
                 self.apply_written(account, watched, written.changes);
                 self.send_hint(&super::lifecycle::Hint::Account(account));
+                self.mark_changed(now, account);
                 written.results
             }
             Err(StoreError::Busy) if queue.busy_tries < limits::BUSY_TRIES => {

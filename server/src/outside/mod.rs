@@ -7,4 +7,6 @@ pub mod configuration;
 pub mod hints;
 pub mod name_servers;
 pub mod random;
+pub mod target;
 pub mod token_secret;
+pub mod webhooks;

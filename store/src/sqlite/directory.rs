@@ -211,6 +211,10 @@ impl Directory {
                     records::put(&transaction, now, &record)?;
                     Ok(record.account.unwrap_or(AccountId(0)))
                 }
+                DirectoryWrite::ReplaceRecord { record, expected } => {
+                    records::replace(&transaction, now, &record, &expected)?;
+                    Ok(record.account.unwrap_or(AccountId(0)))
+                }
                 DirectoryWrite::DropRecord(kind, key) => {
                     records::drop_record(&transaction, kind, key)?;
                     Ok(AccountId(0))
@@ -336,6 +340,7 @@ fn concerns_accounts(write: &DirectoryWrite) -> bool {
         | DirectoryWrite::DeleteAccount(_) => true,
         DirectoryWrite::RecordLogin(_)
         | DirectoryWrite::PutRecord(_)
+        | DirectoryWrite::ReplaceRecord { .. }
         | DirectoryWrite::DropRecord(..) => false,
     }
 }

@@ -1,5 +1,7 @@
 //! Messages as the HTTP API asks for them: lists, one by its id, and what changed.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
 
 use rmail_proto::{
@@ -14,7 +16,8 @@ use super::{
     messages::known_uid,
 };
 use crate::{
-    ListOrder, Listing, MailboxChanges, MailboxRef, MessageChanges, StoredMessage, store::Result,
+    Departure, ListOrder, Listing, MailboxChanges, MailboxRef, MessageChanges, StoredMessage,
+    store::Result,
 };
 
 const COLUMNS: &str = "b.mailbox_id, m.uid, m.modseq, m.flags, m.keywords, m.instance_id, \
@@ -77,19 +80,31 @@ impl AccountDatabase {
             .query_map(arguments, stored_message)?
             .collect::<rusqlite::Result<_>>()?;
         let mut statement = transaction.prepare_cached(
-            "SELECT DISTINCT v.instance_id FROM vanished v \
-             WHERE v.mailbox = ?1 AND v.modseq > ?2 AND v.instance_id NOT NULL AND NOT EXISTS \
-             (SELECT 1 FROM messages m WHERE m.instance_id = v.instance_id AND m.mailbox = ?1)",
+            "SELECT v.instance_id, v.uid, v.modseq, EXISTS \
+             (SELECT 1 FROM messages m WHERE m.instance_id = v.instance_id AND m.mailbox = ?1) \
+             FROM vanished v \
+             WHERE v.mailbox = ?1 AND v.modseq > ?2 AND v.instance_id NOT NULL \
+             ORDER BY v.modseq, v.uid",
         )?;
-        let vanished = statement
-            .query_map(arguments, |row| {
-                Ok(InstanceId(u128::from_be_bytes(row.get(0)?)))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
+        let mut rows = statement.query(arguments)?;
+        let (mut vanished, mut departures) = (BTreeSet::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let instance = InstanceId(u128::from_be_bytes(row.get(0)?));
+            departures.push(Departure {
+                instance,
+                uid: known_uid(row.get(1)?),
+                modseq: ModSeq(from_sql(row.get(2)?)),
+            });
+            let is_back: bool = row.get(3)?;
+            if !is_back {
+                vanished.insert(instance);
+            }
+        }
         Ok(Some(MessageChanges {
             modseq: ModSeq(mailbox.highest_modseq),
             changed,
-            vanished,
+            vanished: vanished.into_iter().collect(),
+            departures,
         }))
     }
 

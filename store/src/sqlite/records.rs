@@ -72,6 +72,31 @@ pub(super) fn put(transaction: &Transaction<'_>, now: UnixTime, record: &Record)
     Ok(())
 }
 
+pub(super) fn replace(
+    transaction: &Transaction<'_>,
+    now: UnixTime,
+    record: &Record,
+    expected: &str,
+) -> Result<()> {
+    let replaced = transaction
+        .prepare_cached(
+            "UPDATE records SET value = ?3, expires_at = ?4 \
+             WHERE kind = ?1 AND key = ?2 AND value = ?5 AND expires_at > ?6",
+        )?
+        .execute(params![
+            to_number(record.kind),
+            record.key.to_be_bytes(),
+            record.value,
+            record.expires_at.0,
+            expected,
+            now.0
+        ])?;
+    match replaced {
+        0 => Err(StoreError::ChangedSince),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn drop_record(
     transaction: &Transaction<'_>,
     kind: RecordKind,

@@ -9,7 +9,10 @@ use rmail_server::{
     config::Config,
     credentials::Credential,
     node::{Node, NodeSetup, World as JobWorld},
-    outside::hints,
+    outside::{
+        hints,
+        webhooks::{Post, PostAnswer, PostError, Posting},
+    },
     tls::{ClientTls, ServerTls},
 };
 use rmail_store::{AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store, StoreError};
@@ -23,6 +26,15 @@ pub(super) struct ProcessId(pub(super) u64);
 impl std::fmt::Display for ProcessId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&format!("process {}", self.0))
+    }
+}
+
+/// Who takes notifications: there are no subscribers in this world.
+struct Nobody;
+
+impl Post for Nobody {
+    fn post(&self, _posting: &Posting<'_>) -> Result<PostAnswer, PostError> {
+        Err(PostError::Failed("nobody listens".to_owned()))
     }
 }
 
@@ -65,6 +77,7 @@ impl Process {
         });
         let world = JobWorld {
             store: Arc::new(store),
+            poster: Arc::new(Nobody),
             config_path,
         };
         Ok(Self {

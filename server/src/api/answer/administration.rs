@@ -90,7 +90,7 @@ pub(super) fn create(cx: &mut Cx<'_>) -> Outcome {
     }
     let account = NewAccount {
         address: address.clone(),
-        guid: random_guid(cx),
+        guid: cx.draw_guid(),
         credential: auth::new_credential(cx, password)?,
         is_admin: changes.is_admin.unwrap_or_default(),
     };
@@ -234,12 +234,6 @@ impl Changes {
             },
         })
     }
-}
-
-/// A random GUID (RFC 9562 §5.4).
-fn random_guid(cx: &mut Cx<'_>) -> u128 {
-    let drawn = cx.draw_id();
-    drawn & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62)
 }
 
 /// An address of a domain that is hosted here.

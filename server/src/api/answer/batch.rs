@@ -158,8 +158,8 @@ fn run_one(cx: &mut Cx<'_>, inner: &Inner) -> Answered {
         Ok(reply) => tell(&within, reply),
         Err(failure) => refused(&within, api_error(failure)),
     };
-    let (touched, has_written) = (within.touched.clone(), within.has_written());
-    cx.absorb(touched, has_written);
+    let inner = within.into_inner();
+    cx.absorb(inner);
     told
 }
 

@@ -21,36 +21,51 @@ use crate::{
         token::{read_guid, write_guid},
     },
     limits,
+    outside::webhooks::Post,
 };
 
 /// One request on its way through a handler.
 pub struct Cx<'a> {
     store: &'a dyn Store,
     service: &'a Service,
+    poster: &'a dyn Post,
     pub(super) exchange: &'a Exchange,
     /// The request's content.
     pub(super) content: &'a Bytes,
     pub(super) touched: Touched,
     account: Option<Account>,
+    /// Whether something was written, or done that must not be repeated.
     has_written: bool,
+    has_asked_target: bool,
     draws: u64,
+}
+
+/// What a request within another one has done.
+#[derive(Debug)]
+pub(super) struct Inner {
+    touched: Touched,
+    has_written: bool,
+    has_asked_target: bool,
 }
 
 impl<'a> Cx<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         service: &'a Service,
+        poster: &'a dyn Post,
         exchange: &'a Exchange,
         content: &'a Bytes,
     ) -> Self {
         Self {
             store,
             service,
+            poster,
             exchange,
             content,
             touched: Touched::default(),
             account: None,
             has_written: false,
+            has_asked_target: false,
             draws: 0,
         }
     }
@@ -60,22 +75,40 @@ impl<'a> Cx<'a> {
         Cx {
             store: self.store,
             service: self.service,
+            poster: self.poster,
             exchange,
             content,
             touched: Touched::default(),
             account: self.account.clone(),
             has_written: false,
+            has_asked_target: self.has_asked_target,
             draws: 0,
         }
     }
 
     /// Takes over what a request within this one has done.
-    pub(super) fn absorb(&mut self, touched: Touched, has_written: bool) {
+    pub(super) fn absorb(&mut self, inner: Inner) {
+        let Inner {
+            touched,
+            has_written,
+            has_asked_target,
+        } = inner;
         self.touched.accounts.extend(touched.accounts);
         self.touched.directory |= touched.directory;
+        self.touched.subscriptions |= touched.subscriptions;
         self.touched.spool |= touched.spool;
         self.touched.requests += touched.requests;
         self.has_written |= has_written;
+        self.has_asked_target |= has_asked_target;
+    }
+
+    /// What there is to be taken over of a request within another.
+    pub(super) fn into_inner(self) -> Inner {
+        Inner {
+            touched: self.touched,
+            has_written: self.has_written,
+            has_asked_target: self.has_asked_target,
+        }
     }
 
     pub(super) fn store(&self) -> &'a dyn Store {
@@ -84,6 +117,22 @@ impl<'a> Cx<'a> {
 
     pub(super) fn service(&self) -> &'a Service {
         self.service
+    }
+
+    /// Posts to targets of subscriptions.
+    pub(super) fn poster(&self) -> &'a dyn Post {
+        self.poster
+    }
+
+    /// Before a target is asked, which may take long and must not be repeated: once a request, and
+    /// a batch is one.
+    pub(super) fn begin_handshake(&mut self) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.has_asked_target, true) {
+            let wait = std::time::Duration::from_secs(1);
+            return Err(ApiError::too_many_requests().retry_after(wait).into());
+        }
+        self.has_written = true;
+        Ok(())
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -143,6 +192,11 @@ impl<'a> Cx<'a> {
     pub(super) fn draw_id(&mut self) -> u128 {
         let drawn = self.draw();
         u128::from_be_bytes(drawn[..16].try_into().expect("there are 16"))
+    }
+
+    /// A random GUID (RFC 9562 §5.4).
+    pub(super) fn draw_guid(&mut self) -> u128 {
+        self.draw_id() & !(0xf << 76) & !(0b11 << 62) | (0x4 << 76) | (0b10 << 62)
     }
 
     /// The content as an object; an empty one stands for `{}`.
@@ -241,6 +295,17 @@ impl<'a> Cx<'a> {
     pub(super) fn note_directory_written(&mut self) {
         self.has_written = true;
         self.touched.directory = true;
+    }
+
+    /// Writes to the directory what concerns subscriptions alone.
+    pub(super) fn write_subscription(&mut self, write: DirectoryWrite) -> Result<(), Failure> {
+        let results = self.store().write_directory(self.now(), vec![write])?;
+        self.has_written = true;
+        self.touched.subscriptions = true;
+        for result in results {
+            result?;
+        }
+        Ok(())
     }
 
     /// Changes an account.

@@ -17,6 +17,7 @@ mod native_folders;
 mod native_messages;
 mod reply;
 mod settings;
+mod subscriptions;
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -34,6 +35,7 @@ use super::{
     routes::{Param, RouteName, Scope},
     service::{Service, with_origin},
 };
+use crate::outside::webhooks::Post;
 
 /// An answer, and what was done for it.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub struct Touched {
     pub spool: bool,
     /// Passwords that were tried.
     pub logins: Vec<TriedLogin>,
+    /// Whether a subscription was made, changed or dropped.
+    pub subscriptions: bool,
     /// Requests that were within this one.
     pub requests: u32,
 }
@@ -115,6 +119,7 @@ type Outcome = Result<Reply, Failure>;
 pub fn answer(
     store: &dyn Store,
     service: &Service,
+    poster: &dyn Post,
     exchange: &Exchange,
     content: &Bytes,
 ) -> Result<Answer, StoreError> {
@@ -125,7 +130,7 @@ pub fn answer(
             touched: Touched::default(),
         });
     }
-    let mut cx = Cx::new(store, service, exchange, content);
+    let mut cx = Cx::new(store, service, poster, exchange, content);
     let outcome = authorize(&mut cx).and_then(|()| dispatch(&mut cx));
     let reply = match outcome {
         Ok(reply) => reply,
@@ -299,6 +304,11 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::CountChildFolders => graph_folders::count_children(cx),
         R::MoveFolder => graph_folders::relocate(cx),
         R::CopyFolder => graph_folders::copy(cx),
+        R::ListSubscriptions => subscriptions::list(cx),
+        R::CreateSubscription => subscriptions::create(cx),
+        R::GetSubscription => subscriptions::show(cx),
+        R::UpdateSubscription => subscriptions::update(cx),
+        R::DeleteSubscription => subscriptions::delete(cx),
         R::PurgeFolder => graph_folders::purge(cx),
         _ => Err(ApiError::internal().into()),
     }

@@ -10,12 +10,17 @@ use rmail_store::{
 use tempfile::TempDir;
 
 mod aliases;
+mod notifications;
 mod outbound;
 mod quota;
 mod rate_limit;
 
 use super::*;
-use crate::{credentials::Credential, limits, outside::random};
+use crate::{
+    credentials::Credential,
+    limits,
+    outside::{random, webhooks::Post},
+};
 
 struct Site {
     node: Node,
@@ -31,6 +36,8 @@ struct Site {
     /// How many jobs are run before the process dies, if it is to.
     jobs_left: Option<u32>,
     config: Arc<Config>,
+    /// Where notifications go.
+    targets: Arc<notifications::Targets>,
     _folder: TempDir,
 }
 
@@ -48,10 +55,12 @@ impl Site {
         let config = Arc::new(config);
         let store = SqliteStore::open(&config.mail_root, Arc::new(RealFiles), None, 1).unwrap();
         let node = new_node(&config);
+        let targets = Arc::new(notifications::Targets::default());
         let mut site = Self {
             node,
             world: World {
                 store: Arc::new(store),
+                poster: Arc::clone(&targets) as Arc<dyn Post>,
                 config_path: folder.path().join("config.json"),
             },
             now: Now {
@@ -65,6 +74,7 @@ impl Site {
             dials: VecDeque::new(),
             jobs_left: None,
             config,
+            targets,
             _folder: folder,
         };
         site.node.handle_start(site.now);

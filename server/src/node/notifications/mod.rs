@@ -1,0 +1,359 @@
+//! Change notifications: who is to be told of changed mail, and when.
+//!
+//! Mail of an account changes, here or in another process, and its account is marked. A moment
+//! later a job looks what has changed for the account's subscriptions; of several processes, one
+//! finds it to be its own to tell. That waits in a [`Queue`] for each target, which is told by one
+//! post after the other. What waits is lost when the process ends.
+//!
+//! ```text
+//!  write, hint ──► marked ──► Search ──► Queue ──► Post ──► taken
+//!                    ▲ busy     │          ▲ pause   │
+//!                    └──────────┘          └─────────┘ for 4 hours, then given up: `missed`
+//! ```
+
+mod job;
+mod queue;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
+
+use rmail_proto::{AccountId, Instant, Now};
+use rmail_store::StoreError;
+
+use self::queue::Queue;
+pub use self::{
+    job::{NotifyDone, NotifyJob},
+    queue::{Channel, QueueName},
+};
+use super::{Job, Node, NodeAction, NodeTimer, lifecycle::Look};
+use crate::{
+    api::subscriptions::{Event, LifecycleEvent, Subscriber, search::News},
+    limits,
+};
+
+/// What the node knows of subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Notifications {
+    subscribers: BTreeMap<u128, Arc<Subscriber>>,
+    /// Those who have subscriptions.
+    accounts: BTreeSet<AccountId>,
+    load: Look,
+    /// Those whose mail has changed since it was looked at.
+    marked: BTreeSet<AccountId>,
+    search: Search,
+    /// Another process has written something, and may not have said what.
+    is_sweep_wanted: bool,
+    queues: BTreeMap<QueueName, Queue>,
+    posts_running: usize,
+    /// The queue that was last posted from: others come first.
+    last: Option<QueueName>,
+    /// When the timer for posts rings.
+    wakes_at: Option<Instant>,
+}
+
+/// Whether changes are being looked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Search {
+    #[default]
+    Idle,
+    /// Changes are gathered for a moment.
+    Settling,
+    Running,
+}
+
+impl Node {
+    /// Subscriptions may have changed: reads them.
+    pub(super) fn load_subscriptions(&mut self, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let load = &mut self.notifications.load;
+        if *load == Look::Idle {
+            *load = Look::Begun;
+            self.run(Job::Notify(NotifyJob::Load(now.unix)));
+        } else {
+            *load = Look::BegunAndStale;
+        }
+    }
+
+    /// Reads all of them from time to time, as a hint may have been lost.
+    pub(super) fn handle_subscriptions_timer(&mut self, now: Now) {
+        self.load_subscriptions(now);
+        if std::mem::take(&mut self.notifications.is_sweep_wanted) {
+            self.mark_all(now);
+        }
+        let at = now.at + limits::SUBSCRIPTIONS_INTERVAL;
+        self.set_timer(at, NodeTimer::Subscriptions);
+    }
+
+    /// The mail of an account has changed.
+    pub(super) fn mark_changed(&mut self, now: Now, account: AccountId) {
+        if self.notifications.accounts.contains(&account) {
+            self.notifications.marked.insert(account);
+            self.settle(now);
+        }
+    }
+
+    /// Other processes have written. They tell of it by themselves, unless they have died.
+    pub(super) fn note_peers_writes(&mut self, now: Now, have_died: bool) {
+        match have_died {
+            true => self.mark_all(now),
+            false => self.notifications.is_sweep_wanted = true,
+        }
+    }
+
+    fn mark_all(&mut self, now: Now) {
+        let all = self.notifications.accounts.iter().copied();
+        self.notifications.marked.extend(all);
+        self.settle(now);
+    }
+
+    /// Looks at marked accounts in a moment.
+    fn settle(&mut self, now: Now) {
+        let notifications = &mut self.notifications;
+        if notifications.search == Search::Idle && !notifications.marked.is_empty() {
+            notifications.search = Search::Settling;
+            let at = now.at + limits::NOTIFICATIONS_SETTLE;
+            self.set_timer(at, NodeTimer::Settled);
+        }
+    }
+
+    pub(super) fn handle_settled(&mut self, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let marked = &mut self.notifications.marked;
+        let mut accounts = Vec::new();
+        while accounts.len() < limits::NOTIFICATIONS_ACCOUNTS {
+            match marked.pop_first() {
+                Some(account) => accounts.push(account),
+                None => break,
+            }
+        }
+        self.notifications.search = Search::Running;
+        self.run(Job::Notify(NotifyJob::Search(accounts, now.unix)));
+    }
+
+    pub(super) fn handle_notify_done(&mut self, now: Now, done: NotifyDone) {
+        match done {
+            NotifyDone::Loaded(outcome) => self.handle_loaded_subscriptions(now, outcome),
+            NotifyDone::Searched(found) => self.handle_searched(now, found),
+            NotifyDone::Posted(queue, outcome) => self.handle_posted(now, queue, outcome),
+        }
+    }
+
+    fn handle_loaded_subscriptions(
+        &mut self,
+        now: Now,
+        outcome: Result<Vec<Arc<Subscriber>>, StoreError>,
+    ) {
+        let notifications = &mut self.notifications;
+        let is_stale = std::mem::take(&mut notifications.load) == Look::BegunAndStale;
+        match outcome {
+            Ok(subscribers) => notifications.replace(subscribers),
+            Err(error) => super::log_failure(&error, "subscriptions can't be read"),
+        }
+        if is_stale {
+            self.load_subscriptions(now);
+        }
+        self.settle(now);
+        self.post(now);
+    }
+
+    fn handle_searched(
+        &mut self,
+        now: Now,
+        found: Vec<(AccountId, Result<Vec<News>, StoreError>)>,
+    ) {
+        self.notifications.search = Search::Idle;
+        for (account, outcome) in found {
+            match outcome {
+                Ok(news) => {
+                    for news in news {
+                        self.notifications.take(now.at, &news);
+                    }
+                }
+                Err(StoreError::Busy) => {
+                    self.notifications.marked.insert(account);
+                }
+                Err(error) => super::log_failure(&error, "changes can't be told"),
+            }
+        }
+        self.settle(now);
+        self.post(now);
+    }
+
+    fn handle_posted(&mut self, now: Now, name: QueueName, outcome: Result<(), String>) {
+        self.notifications.posts_running -= 1;
+        if let Some(queue) = self.notifications.queues.get_mut(&name) {
+            match outcome {
+                Ok(()) => queue.finish(),
+                Err(reason) => {
+                    let subscription = crate::api::token::write_guid(name.key);
+                    tracing::info!(subscription, reason, "a notification was not taken");
+                    if queue.put_off(now.at) > 0 {
+                        self.notifications.tell_missed(now.at, name);
+                    }
+                }
+            }
+        }
+        let queues = &mut self.notifications.queues;
+        if queues.get(&name).is_some_and(Queue::is_over) {
+            queues.remove(&name);
+        }
+        self.post(now);
+    }
+
+    /// Posts what is due, as far as the bounds allow.
+    pub(super) fn post(&mut self, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
+        while let Some(name) = self.notifications.next_due(now) {
+            let queue = self.notifications.queues.get_mut(&name);
+            let queue = queue.expect("it was just found");
+            let subscriber = Arc::clone(&queue.subscriber);
+            let url = match name.channel {
+                Channel::Changes => Some(&subscriber.notification_url),
+                Channel::Lifecycle => subscriber.lifecycle_url.as_ref(),
+            };
+            let job = NotifyJob::Post {
+                queue: name,
+                url: url.cloned().unwrap_or_default(),
+                content: queue.begin(),
+                config: Arc::clone(&self.config),
+            };
+            self.notifications.last = Some(name);
+            self.notifications.posts_running += 1;
+            self.actions.push_back(NodeAction::RunJob(Job::Notify(job)));
+        }
+        let due = self.notifications.queues.values().filter_map(Queue::due_at);
+        let due = due.filter(|due| *due > now.at).min();
+        let wakes_at = self.notifications.wakes_at;
+        if let Some(at) = due
+            && wakes_at.is_none_or(|wakes_at| at < wakes_at)
+        {
+            self.notifications.wakes_at = Some(at);
+            self.set_timer(at, NodeTimer::Posts);
+        }
+    }
+
+    pub(super) fn handle_posts_timer(&mut self, now: Now) {
+        self.notifications.wakes_at = None;
+        self.post(now);
+    }
+}
+
+impl Notifications {
+    /// Takes what subscriptions there are in the place of those that were.
+    fn replace(&mut self, subscribers: Vec<Arc<Subscriber>>) {
+        let subscribers = subscribers.into_iter();
+        let subscribers = subscribers.map(|subscriber| (subscriber.key, subscriber));
+        let before = std::mem::replace(&mut self.subscribers, subscribers.collect());
+        let all = self.subscribers.values();
+        self.accounts = all.map(|subscriber| subscriber.account).collect();
+        for (key, subscriber) in &self.subscribers {
+            if !before.contains_key(key) {
+                // Something may have changed between its beginning and now.
+                self.marked.insert(subscriber.account);
+            }
+        }
+        self.queues.retain(|name, queue| {
+            if let Some(subscriber) = self.subscribers.get(&name.key) {
+                queue.subscriber = Arc::clone(subscriber);
+                return true;
+            }
+            // What was never read before may be newer than what was read now.
+            if !before.contains_key(&name.key) || queue.outlives_subscription() {
+                return true;
+            }
+            queue.abandon();
+            queue.is_posting()
+        });
+    }
+
+    /// Queues what is to be told.
+    fn take(&mut self, now: Instant, news: &News) {
+        for &event in &news.events {
+            let name = QueueName {
+                key: news.subscriber.key,
+                channel: match event {
+                    Event::Changed(_) => Channel::Changes,
+                    Event::Lifecycle(_) => Channel::Lifecycle,
+                },
+            };
+            match event {
+                Event::Lifecycle(event) => self.tell_lifecycle(now, &news.subscriber, event),
+                Event::Changed(_) => {
+                    let queue = self.queues.entry(name);
+                    let queue = queue.or_insert_with(|| Queue::new(Arc::clone(&news.subscriber)));
+                    if !queue.push(now, event) {
+                        self.tell_missed(now, name);
+                    }
+                }
+            }
+        }
+        // Changes may have cancelled each other out.
+        self.queues.retain(|_, queue| !queue.is_over());
+    }
+
+    /// Changes are lost: that is told once.
+    fn tell_missed(&mut self, now: Instant, name: QueueName) {
+        let queue = self.queues.get_mut(&name).expect("something was in it");
+        if name.channel == Channel::Changes && queue.note_missed() {
+            let subscriber = Arc::clone(&queue.subscriber);
+            self.tell_lifecycle(now, &subscriber, LifecycleEvent::Missed);
+        }
+    }
+
+    fn tell_lifecycle(
+        &mut self,
+        now: Instant,
+        subscriber: &Arc<Subscriber>,
+        event: LifecycleEvent,
+    ) {
+        if subscriber.lifecycle_url.is_none() {
+            return;
+        }
+        let name = QueueName {
+            key: subscriber.key,
+            channel: Channel::Lifecycle,
+        };
+        let queue = self.queues.entry(name);
+        let queue = queue.or_insert_with(|| Queue::new(Arc::clone(subscriber)));
+        queue.push_once(now, event);
+    }
+
+    /// The next queue to be posted from: in turn, and so many of each account.
+    fn next_due(&mut self, now: Now) -> Option<QueueName> {
+        if self.posts_running >= limits::POSTS_RUNNING {
+            return None;
+        }
+        self.queues.retain(|_, queue| {
+            let is_over = queue.subscriber.expires_at <= now.unix;
+            !is_over || queue.is_posting() || queue.outlives_subscription()
+        });
+        let is_due = |queue: &Queue| {
+            let account = queue.subscriber.account;
+            queue.due_at().is_some_and(|due| due <= now.at)
+                && self.posts_of(account) < limits::POSTS_RUNNING_EACH
+        };
+        let after = match self.last {
+            Some(last) => (Bound::Excluded(last), Bound::Unbounded),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        let mut in_turn = self.queues.range(after).chain(&self.queues);
+        let found = in_turn.find(|(_, queue)| is_due(queue));
+        found.map(|(name, _)| *name)
+    }
+
+    fn posts_of(&self, account: AccountId) -> usize {
+        let queues = self.queues.values();
+        queues
+            .filter(|queue| queue.is_posting() && queue.subscriber.account == account)
+            .count()
+    }
+}
