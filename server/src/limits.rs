@@ -224,3 +224,22 @@ pub const HTTP_CONNECTIONS: usize = 1_000;
 
 /// Tokens whose requests are counted, before those of whom nothing is to be remembered go.
 pub const TOKENS_COUNTED: usize = 10_000;
+
+/// Longest address in a request for set-up of a mail client, in characters.
+pub const DISCOVERY_ADDRESS_CHARS: usize = 320;
+
+/// Largest body of such a request.
+pub const DISCOVERY_BODY_BYTES: usize = 64 * 1024;
+
+/// Elements within each other in such a body.
+pub const DISCOVERY_XML_DEPTH: usize = 32;
+
+/// What of an HTML text is looked at; what is beyond is not told.
+pub const HTML_BYTES: usize = 16 * 1024 * 1024;
+
+/// Elements within each other in the HTML that is told; deeper ones are left out, and what stands
+/// within them stays.
+pub const HTML_DEPTH: usize = 128;
+
+/// Empty lines, one after the other, of HTML that becomes text.
+pub const EMPTY_LINES: usize = 8;

@@ -2,6 +2,7 @@
 //! and what a request must bring along.
 
 pub mod answer;
+pub mod discovery;
 pub mod error;
 pub mod exchange;
 pub mod odata;
@@ -9,6 +10,7 @@ pub mod openapi;
 pub mod prefer;
 pub mod resources;
 pub mod routes;
+pub mod sanitize;
 pub mod schema;
 pub mod service;
 pub mod time;
