@@ -16,7 +16,6 @@ mod writer;
 
 use html5gum::{DefaultEmitter, Token, Tokenizer};
 
-
 pub use self::{
     quote::unique_text,
     text::{html_to_text, text_into_html, text_to_html},
