@@ -1,6 +1,7 @@
 //! What the store promises, one test each.
 
 mod accounts;
+mod kept;
 mod large;
 mod mailboxes;
 mod messages;
