@@ -267,3 +267,24 @@ pub const ITEM_ATTACHMENT_DEPTH: usize = 8;
 
 /// Messages that a reply says it refers to, besides the one that it answers.
 pub const REFERENCES_WRITTEN: usize = 50;
+
+/// Messages that a search by the API finds.
+pub const SEARCH_RESULTS: u64 = 1000;
+
+/// Messages that are looked at in one piece when a list is filtered: the first one.
+pub const WALK_MESSAGES_MIN: u64 = 64;
+
+/// The same: the largest one.
+pub const WALK_MESSAGES_MAX: u64 = 8192;
+
+/// Names of categories of one account that are no keywords themselves.
+pub const CATEGORY_NAMES: usize = 1000;
+
+/// How often a draft is read and changed again that others change at the same time.
+pub const DRAFT_TRIES: usize = 8;
+
+/// Largest attachment that an upload session takes, in bytes.
+pub const UPLOAD_BYTES: u64 = 150 * 1024 * 1024;
+
+/// How long an upload session lives.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);

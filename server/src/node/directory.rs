@@ -112,7 +112,7 @@ pub(super) fn find_postmaster(
 }
 
 /// Whether an address is the account's own: without regard to case and subaddress.
-pub(super) fn is_own_address(account: &Address, address: &Address) -> bool {
+pub(crate) fn is_own_address(account: &Address, address: &Address) -> bool {
     let (account, address) = (folded(account), folded(address));
     address == account || without_tag(&address).is_some_and(|user| user == account)
 }

@@ -39,6 +39,7 @@ use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, U
 use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
+pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 
 use crate::{

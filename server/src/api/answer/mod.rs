@@ -4,14 +4,26 @@
 //! may block, so it runs as a job; what it wrote is told by [`Answer::touched`], for those who wait
 //! for changes. When a database is busy nothing was written, and the whole is done again.
 
+mod attachments;
 mod auth;
 mod cache;
+mod categories;
 mod context;
+mod drafts;
+mod find_messages;
 mod folders;
 mod graph_folders;
+mod graph_messages;
 mod lists;
+mod message_telling;
+mod message_values;
 mod native_folders;
 mod reply;
+mod saving;
+mod sending;
+#[cfg(test)]
+mod tests;
+mod uploads;
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -220,6 +232,33 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::MoveFolder => graph_folders::relocate(cx),
         R::CopyFolder => graph_folders::copy(cx),
         R::PurgeFolder => graph_folders::purge(cx),
+        R::ListMessages => graph_messages::list(cx),
+        R::CountMessages => graph_messages::count(cx),
+        R::GetMessage => graph_messages::show(cx),
+        R::GetMessageMime => graph_messages::mime(cx),
+        R::UpdateMessage => graph_messages::update(cx),
+        R::DeleteMessage => graph_messages::delete(cx),
+        R::PurgeMessage => graph_messages::purge(cx),
+        R::MoveMessage => graph_messages::relocate(cx),
+        R::CopyMessage => graph_messages::copy(cx),
+        R::CreateMessage => drafts::create(cx),
+        R::CreateReply => drafts::create_reply(cx),
+        R::CreateReplyAll => drafts::create_reply_all(cx),
+        R::CreateForward => drafts::create_forward(cx),
+        R::SendMessage => sending::send_draft(cx),
+        R::Reply => sending::reply(cx),
+        R::ReplyAll => sending::reply_all(cx),
+        R::Forward => sending::forward(cx),
+        R::SendMail => sending::send_mail(cx),
+        R::ListAttachments => attachments::list(cx),
+        R::CreateAttachment => attachments::create(cx),
+        R::GetAttachment => attachments::show(cx),
+        R::DeleteAttachment => attachments::delete(cx),
+        R::GetAttachmentContent => attachments::content(cx),
+        R::CreateUploadSession => uploads::create(cx),
+        R::PutRange => uploads::put(cx),
+        R::GetUpload => uploads::show(cx),
+        R::DeleteUpload => uploads::delete(cx),
         _ => Err(ApiError::internal().into()),
     }
 }
