@@ -228,9 +228,6 @@ pub const HTTP_CONNECTIONS: usize = 1_000;
 
 /// Tokens whose requests are counted, before those of whom nothing is to be remembered go.
 pub const TOKENS_COUNTED: usize = 10_000;
-
-/// Piece in which a large content goes into a staged file.
-pub const STAGE_PIECE_BYTES: usize = 1024 * 1024;
 /// Longest address in a request for set-up of a mail client, in characters.
 pub const DISCOVERY_ADDRESS_CHARS: usize = 320;
 
@@ -336,3 +333,26 @@ pub const POST_RETRY_LIFE: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// How often all subscriptions are read, in case another process did not tell that they changed.
 pub const SUBSCRIPTIONS_INTERVAL: Duration = Duration::from_secs(60);
+/// Messages that a search by the API finds.
+pub const SEARCH_RESULTS: u64 = 1000;
+
+/// Messages that are looked at in one piece when a list is filtered: the first one.
+pub const WALK_MESSAGES_MIN: u64 = 64;
+
+/// The same: the largest one.
+pub const WALK_MESSAGES_MAX: u64 = 8192;
+
+/// Names of categories of one account that are no keywords themselves.
+pub const CATEGORY_NAMES: usize = 1000;
+
+/// How often a draft is read and changed again that others change at the same time.
+pub const DRAFT_TRIES: usize = 8;
+
+/// Largest attachment that an upload session takes, in bytes.
+pub const UPLOAD_BYTES: u64 = 150 * 1024 * 1024;
+
+/// How long an upload session lives.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// Longest name of a category, in characters.
+pub const CATEGORY_NAME_CHARS: usize = 255;

@@ -265,6 +265,16 @@ pub enum AccountWrite {
         /// At most [`limits::DOCUMENT_BYTES`](crate::limits::DOCUMENT_BYTES).
         value: Option<String>,
     },
+    /// Sets a document of the account that is still as it was. Answered by `Done`;
+    /// `ChangedSince`.
+    SwapDocument {
+        /// Its name.
+        name: String,
+        /// What it was; `None` when there was none.
+        old: Option<String>,
+        /// As in `SetDocument`.
+        new: String,
+    },
     /// Changes an upload. Answered by `Done`; `NoSuchUpload`.
     Upload(UploadWrite),
     /// `\Recent` of messages below this UID has been taken. Not synced. Answered by `Done`.
@@ -545,7 +555,8 @@ pub trait Store: Send + Sync {
     ///
     /// `NoSuchAccount`, `NoSuchUpload`, `Failed`.
     fn upload_content(&self, account: AccountId, key: &[u8; 32]) -> Result<Bytes>;
-    /// How many uploads an account has under way, and how many bytes of them are here.
+    /// How many uploads an account has under way, and how many bytes of them are here; those that
+    /// were emptied do not count.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use crate::{
     limits,
     outbound::{
         report::{Kind, Original, Report, Reported},
-        route::{Route, destination_key, route_path},
+        route,
         schedule::{Next, Schedule},
     },
 };
@@ -191,12 +191,7 @@ impl Node {
 
     /// Where a recipient goes, as the spool names it.
     pub(super) fn destination(&self, path: &ForwardPath) -> Destination {
-        match (route_path(&self.config, path), path) {
-            (Route::Local, _) | (_, ForwardPath::Postmaster) => Destination::Local,
-            (route, ForwardPath::Address(address)) => {
-                Destination::Remote(destination_key(&route, address.domain()))
-            }
-        }
+        route::destination(&self.config, path)
     }
 
     /// What the sender is to be told: of failures, of successes, of a delay (which is tried until

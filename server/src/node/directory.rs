@@ -161,7 +161,7 @@ fn find_account(store: &dyn Store, address: &Address) -> Result<Option<Account>,
 }
 
 /// Whether an address is the account's own: without regard to case and subaddress.
-pub(super) fn is_own_address(account: &Address, address: &Address) -> bool {
+pub(crate) fn is_own_address(account: &Address, address: &Address) -> bool {
     let (account, address) = (folded(account), folded(address));
     address == account || without_tag(&address).is_some_and(|user| user == account)
 }

@@ -1,5 +1,8 @@
 //! Work that may block, as data: what it needs, what it brings back, and for whom.
 
+mod done;
+mod query;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -8,23 +11,21 @@ use std::{
 
 use bytes::Bytes;
 use rmail_proto::{
-    AccountId, Address, MailboxId, ModSeq, Secret, Uid, UnixTime, UploadId,
-    imap::{self, Columns, SearchKey, Snapshot, UidSet},
-    mime::Summary,
-    smtp::client,
+    AccountId, Address, MailboxId, ModSeq, Secret, UnixTime, UploadId, smtp::client,
 };
 use rmail_store::{
-    Account, AccountWrite, Content, MailboxRef, MailboxState, PeerNews, SpoolId, SpoolWrite,
-    SpoolWritten, StageId, Store, StoreError, Written,
+    Account, AccountWrite, MailboxRef, SpoolId, SpoolWrite, StageId, Store, StoreError,
 };
 
+pub use self::done::Done;
+pub(super) use self::query::{Loaded, Query};
 use super::{
-    Asker, Login, NotifyDone, NotifyJob,
+    Asker, Login, NotifyJob,
     authentication::Protocol,
-    automatic_replies::{self, Delivered, DueReply},
+    automatic_replies::{self, Delivered},
     conclusions::Pending,
-    directory::{Edition, Found, Lookup, find_recipient},
-    smtp::{Room, Submission, find_room},
+    directory::{Edition, Lookup, find_recipient},
+    smtp::{Submission, find_room},
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{
@@ -39,7 +40,6 @@ use crate::{
     credentials,
     outbound::report::Report,
     outside::{self, webhooks::Post},
-    search,
     session::SessionId,
 };
 
@@ -246,232 +246,6 @@ pub enum Job {
     Notify(NotifyJob),
     /// Read the configuration again.
     Reload,
-}
-
-/// What an IMAP call reads.
-#[derive(Debug)]
-pub enum Query {
-    /// All mailboxes.
-    Mailboxes,
-    /// Counts of a mailbox.
-    Status(String),
-    /// Whether a mailbox is there.
-    AppendCheck(String),
-    /// Data of messages.
-    Fetch {
-        /// Where.
-        mailbox: MailboxId,
-        /// Which.
-        uids: Vec<Uid>,
-        /// What.
-        columns: Columns,
-        /// See [`imap::Call::Fetch`].
-        bytes_max: usize,
-    },
-    /// A piece of a message.
-    Read {
-        /// Where.
-        mailbox: MailboxId,
-        /// Which.
-        uid: Uid,
-        /// From where.
-        offset: u64,
-        /// How much.
-        length: usize,
-    },
-    /// Matching messages.
-    Search {
-        /// Where.
-        mailbox: MailboxId,
-        /// Its state.
-        snapshot: Arc<Snapshot>,
-        /// Among which.
-        uids: UidSet,
-        /// What they must match.
-        program: Arc<SearchKey>,
-    },
-}
-
-/// How a mailbox was loaded.
-#[derive(Debug)]
-pub enum Loaded {
-    /// From nothing.
-    Whole(MailboxState),
-    /// What is new since this state, in which it was in memory.
-    Since(MailboxId, ModSeq, imap::Changes),
-}
-
-/// A finished [`Job`].
-#[derive(Debug)]
-pub enum Done {
-    /// Of `Authenticate`.
-    Authenticated {
-        /// Who asked.
-        asker: Asker,
-        /// In which protocol.
-        protocol: Protocol,
-        /// The address that was tried.
-        address: Option<Address>,
-        /// The account when the password is right, it is enabled, and all went well.
-        outcome: Result<Option<Account>, StoreError>,
-        /// The password, to be remembered.
-        password: Secret<String>,
-        /// When it was asked.
-        directory: Edition,
-    },
-    /// Of `CheckLogins`: those that hold no more.
-    LoginsChecked(Result<Vec<Login>, StoreError>),
-    /// Of `FindRecipient`.
-    RecipientFound {
-        /// Where the answer goes.
-        lookup: Lookup,
-        /// The address.
-        address: Address,
-        /// Who gets its mail.
-        outcome: Result<Found, StoreError>,
-        /// When it was asked.
-        directory: Edition,
-    },
-    /// Of `CheckRoom`.
-    RoomChecked {
-        /// Who asked.
-        asker: Asker,
-        /// The most that one has.
-        outcome: Result<Room, StoreError>,
-    },
-    /// Of `CheckSender`.
-    SenderChecked {
-        /// Who asked.
-        asker: Asker,
-        /// Whether it reaches him for all of them.
-        outcome: Result<bool, StoreError>,
-        /// The end of the message.
-        message: Option<Box<Submission>>,
-    },
-    /// Of `Query`.
-    Answer {
-        /// Who asked.
-        asker: Asker,
-        /// The answer.
-        reply: imap::Reply,
-    },
-    /// Of `Select`.
-    Selected {
-        /// Who asked.
-        asker: Asker,
-        /// Of which account.
-        account: AccountId,
-        /// As it was asked for.
-        name: String,
-        /// EXAMINE.
-        read_only: bool,
-        /// Account writes that were done when this was asked.
-        commits: u64,
-        /// The mailbox.
-        outcome: Result<Loaded, StoreError>,
-    },
-    /// Of `Changes`.
-    Changes {
-        /// Of which account.
-        account: AccountId,
-        /// Which.
-        mailbox: MailboxId,
-        /// Since when.
-        since: ModSeq,
-        /// What changed.
-        outcome: Result<imap::Changes, StoreError>,
-    },
-    /// Of `WriteAccount`.
-    AccountWritten {
-        /// Which.
-        account: AccountId,
-        /// The batch, when it has to be tried again.
-        batch: Vec<AccountWrite>,
-        /// For whom.
-        origins: Vec<AccountOrigin>,
-        /// The mailboxes that were watched.
-        watched: Vec<(MailboxId, ModSeq)>,
-        /// What was done.
-        outcome: Result<Written, StoreError>,
-    },
-    /// Of `WriteSpool`.
-    SpoolWritten {
-        /// The batch, when it has to be tried again.
-        batch: Vec<SpoolWrite>,
-        /// For whom.
-        origins: Vec<SpoolOrigin>,
-        /// What was done.
-        outcome: Result<Vec<Result<SpoolWritten, StoreError>>, StoreError>,
-    },
-    /// Of `Stage`.
-    Staged {
-        /// Of which session.
-        session: SessionId,
-        /// Which upload.
-        upload: UploadId,
-        /// Its file, also after an error when there is one.
-        stage: Option<StageId>,
-        /// Whether the piece is in it.
-        outcome: Result<(), StoreError>,
-    },
-    /// Of `DropStage`.
-    StageDropped,
-    /// Of a job that somebody waits for: another process was writing, and the job is as it was.
-    Busy(Box<Job>),
-    /// Of `LookAtPeers`.
-    Peers {
-        /// What they did.
-        outcome: Result<PeerNews, StoreError>,
-        /// The directory's version.
-        directory_version: Result<u64, StoreError>,
-    },
-    /// Of `Report`.
-    Reported {
-        /// What they say.
-        reports: Vec<Report>,
-        /// What they belong to.
-        pending: Box<Pending>,
-        /// Their contents, in the same order.
-        outcome: Result<Vec<(Content, Summary)>, StoreError>,
-    },
-    /// Of `ReadSpooled`.
-    SpooledRead {
-        /// Who asked.
-        asker: Asker,
-        /// Which message.
-        spool: SpoolId,
-        /// The piece.
-        outcome: Result<Option<Bytes>, StoreError>,
-    },
-    /// Of `Scram`.
-    ScramComputed {
-        /// Who asked.
-        asker: Asker,
-        /// The proof.
-        reply: client::Reply,
-    },
-    /// Of `Answer`.
-    Answered {
-        /// Who asked.
-        asker: Asker,
-        /// As [`Job::is_hash`].
-        is_hash: bool,
-        /// The answer.
-        answer: Box<Answer>,
-    },
-    /// Of `ReadStored`.
-    StoredRead {
-        /// Who asked.
-        asker: Asker,
-        /// The piece.
-        outcome: Result<Option<Bytes>, StoreError>,
-    },
-    /// Of `ReplyAutomatically`: the reply that is due.
-    ReplyDecided(Result<Option<Box<DueReply>>, StoreError>),
-    /// Of `Notify`.
-    Notified(NotifyDone),
-    /// Of `Reload`: the configuration, or why it changes nothing.
-    Reloaded(Result<Box<Config>, String>),
 }
 
 impl Job {
@@ -800,85 +574,6 @@ impl Job {
             },
             Self::Notify(job) => Done::Notified(job.run(store, &*world.poster)),
             Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
-        }
-    }
-}
-
-impl Done {
-    /// Whether it was a post, which is not counted among the jobs.
-    pub(super) fn is_post(&self) -> bool {
-        matches!(self, Self::Notified(NotifyDone::Posted(..)))
-    }
-
-    /// As [`Job::is_hash`].
-    pub(super) fn is_hash(&self) -> bool {
-        match self {
-            Self::Busy(job) => job.is_hash(),
-            Self::Answered { is_hash, .. } => *is_hash,
-            done => matches!(done, Self::Authenticated { .. }),
-        }
-    }
-}
-
-impl Query {
-    fn refuse(&self, error: &StoreError) -> imap::Reply {
-        imap::Reply::No(match self {
-            Self::AppendCheck(_) => super::imap::no_from_target(error),
-            Self::Mailboxes
-            | Self::Status(_)
-            | Self::Fetch { .. }
-            | Self::Read { .. }
-            | Self::Search { .. } => super::imap::no_from(error),
-        })
-    }
-
-    fn ask(&self, store: &dyn Store, account: AccountId) -> Result<imap::Reply, StoreError> {
-        match self {
-            Self::Mailboxes => {
-                let mailboxes = store.mailboxes(account)?;
-                Ok(imap::Reply::Mailboxes(mailboxes.into()))
-            }
-            Self::Status(name) => {
-                let status = store.status(account, &MailboxRef::Name(name.clone()))?;
-                Ok(imap::Reply::Status(status))
-            }
-            Self::AppendCheck(name) => {
-                store.status(account, &MailboxRef::Name(name.clone()))?;
-                Ok(imap::Reply::Done)
-            }
-            Self::Fetch {
-                mailbox,
-                uids,
-                columns,
-                bytes_max,
-            } => {
-                let found = store.messages(account, *mailbox, uids, *columns, *bytes_max)?;
-                let (messages, answered) = found;
-                Ok(imap::Reply::Fetched { messages, answered })
-            }
-            Self::Read {
-                mailbox,
-                uid,
-                offset,
-                length,
-            } => {
-                let bytes = store.read(account, *mailbox, *uid, *offset, *length)?;
-                Ok(imap::Reply::Bytes(bytes))
-            }
-            Self::Search {
-                mailbox,
-                snapshot,
-                uids,
-                program,
-            } => {
-                let place = search::Place {
-                    store,
-                    account,
-                    mailbox: *mailbox,
-                };
-                let found = search::search(&place, snapshot, uids, program)?;
-                Ok(imap::Reply::Found(found))
-            }
         }
     }
 }

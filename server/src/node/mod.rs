@@ -42,6 +42,7 @@ use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, U
 use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec};
+pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
 

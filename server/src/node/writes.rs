@@ -390,6 +390,7 @@ fn account_bytes(write: &AccountWrite) -> usize {
         | AccountWrite::Subscribe { .. }
         | AccountWrite::SetExtras { .. }
         | AccountWrite::SetDocument { .. }
+        | AccountWrite::SwapDocument { .. }
         | AccountWrite::Upload(_)
         | AccountWrite::TakeRecent { .. } => 0,
     }

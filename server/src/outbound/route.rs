@@ -4,6 +4,7 @@ use core::fmt;
 use std::net::IpAddr;
 
 use rmail_proto::{Domain, ForwardPath};
+use rmail_store::Destination;
 
 use crate::config::{Config, DomainRoute, PeerHost, RelayTls, Via};
 
@@ -81,6 +82,16 @@ pub fn route_path(config: &Config, path: &ForwardPath) -> Route {
     match path {
         ForwardPath::Postmaster => Route::Local,
         ForwardPath::Address(address) => route(config, address.domain()),
+    }
+}
+
+/// Where a recipient goes, as the spool names it.
+pub fn destination(config: &Config, path: &ForwardPath) -> Destination {
+    match (route_path(config, path), path) {
+        (Route::Local, _) | (_, ForwardPath::Postmaster) => Destination::Local,
+        (route, ForwardPath::Address(address)) => {
+            Destination::Remote(destination_key(&route, address.domain()))
+        }
     }
 }
 

@@ -96,6 +96,9 @@ impl Batch<'_> {
                 extras,
             } => self.set_extras(mailbox, uid, &extras),
             AccountWrite::SetDocument { name, value } => self.set_document(&name, value.as_deref()),
+            AccountWrite::SwapDocument { name, old, new } => {
+                self.swap_document(&name, old.as_deref(), &new)
+            }
             AccountWrite::Upload(write) => self.write_upload(&write),
         }
     }
@@ -211,6 +214,7 @@ fn heeds_quota(operation: &AccountWrite) -> bool {
         | AccountWrite::TakeRecent { .. }
         | AccountWrite::SetExtras { .. }
         | AccountWrite::SetDocument { .. }
+        | AccountWrite::SwapDocument { .. }
         | AccountWrite::Upload(_) => false,
     }
 }
@@ -232,6 +236,7 @@ fn may_be_lost(operation: &AccountWrite) -> bool {
         | AccountWrite::Subscribe { .. }
         | AccountWrite::Replace { .. }
         | AccountWrite::SetDocument { .. }
+        | AccountWrite::SwapDocument { .. }
         | AccountWrite::Upload(_) => false,
     }
 }

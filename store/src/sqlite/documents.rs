@@ -54,7 +54,8 @@ impl AccountDatabase {
 
     pub(super) fn uploads(&mut self, now: UnixTime) -> Result<(u64, u64)> {
         let mut statement = self.database.connection().prepare_cached(
-            "SELECT count(*), coalesce(sum(received), 0) FROM uploads WHERE expires_at > ?1",
+            "SELECT count(*), coalesce(sum(received), 0) FROM uploads u WHERE expires_at > ?1 \
+             AND (received = 0 OR EXISTS (SELECT 1 FROM upload_pieces p WHERE p.key = u.key))",
         )?;
         let found = statement.query_row([now.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok((from_sql(found.0), from_sql(found.1)))
@@ -81,6 +82,23 @@ impl Batch<'_> {
                 .execute([name])?,
         };
         Ok(AccountWritten::Done)
+    }
+
+    pub(super) fn swap_document(
+        &mut self,
+        name: &str,
+        old: Option<&str>,
+        new: &str,
+    ) -> Result<AccountWritten> {
+        let present: Option<String> = self
+            .connection
+            .prepare_cached("SELECT value FROM documents WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        match present.as_deref() == old {
+            true => self.set_document(name, Some(new)),
+            false => Err(StoreError::ChangedSince),
+        }
     }
 
     pub(super) fn write_upload(&mut self, write: &UploadWrite) -> Result<AccountWritten> {

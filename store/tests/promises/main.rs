@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aliases;
+mod kept;
 mod large;
 mod listing;
 mod mailboxes;

@@ -5,7 +5,7 @@ use rmail_store::{Account, AccountUpdate, DirectoryWrite, NewAccount, StoreError
 use serde_json::{Map, Value, json};
 
 use super::{
-    Cx, Failure, Outcome, auth, lists,
+    Cx, Failure, Outcome, auth,
     lists::Page,
     native_folders::{refuse, text},
     native_messages::NativePage,

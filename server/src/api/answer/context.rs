@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmail_proto::{InstanceId, UnixTime};
+use rmail_proto::{Entropy, InstanceId, UnixTime};
 use rmail_store::{
-    Account, AccountUpdate, AccountWrite, AccountWritten, Content, DirectoryWrite, RecordKind,
-    Store, StoredMessage,
+    Account, AccountUpdate, AccountWrite, AccountWritten, DirectoryWrite, RecordKind, Store,
+    StoredMessage,
 };
 use serde_json::{Map, Value};
 
 use super::{Failure, StoredBody, Touched, folders::Folders};
 use crate::{
     api::{
+        compose::ReplyKind,
         error::ApiError,
         exchange::Exchange,
         resources::{CategoryNames, Importance, MessageFacts, Parsed},
@@ -240,6 +241,22 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Acts for an account that no token names: what the path shows is authorization enough.
+    pub(super) fn act_for(&mut self, account: Account) {
+        self.account = Some(account);
+    }
+
+    /// What was written has been taken back: the request may be carried out again.
+    pub(super) fn note_undone(&mut self) {
+        self.has_written = false;
+    }
+
+    /// Randomness for what must not collide, and what nobody can guess who has not seen any.
+    pub(super) fn entropy(&mut self) -> Entropy {
+        let drawn = self.draw_id();
+        Entropy::new((drawn >> 64) as u64 ^ drawn as u64)
+    }
+
     /// Writes to the account's mail; the first that fails is the error.
     pub(super) fn write(
         &mut self,
@@ -255,29 +272,6 @@ impl<'a> Cx<'a> {
         }
         let results: Result<_, _> = written.results.into_iter().collect();
         Ok(results?)
-    }
-
-    /// Hands on a new content as the store takes it: a large one in a staged file.
-    pub(super) fn with_content<T>(
-        &mut self,
-        bytes: Bytes,
-        use_it: impl FnOnce(&mut Self, Content) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        if bytes.len() <= rmail_store::limits::INLINE_BYTES {
-            return use_it(self, Content::Inline(bytes));
-        }
-        let store = self.store;
-        let stage = store.stage()?;
-        let staged = bytes
-            .chunks(limits::STAGE_PIECE_BYTES)
-            .try_for_each(|piece| store.stage_append(stage, piece))
-            .and_then(|()| store.stage_finish(stage));
-        let outcome = match staged {
-            Ok(()) => use_it(self, Content::Staged(stage)),
-            Err(error) => Err(error.into()),
-        };
-        store.stage_drop(stage);
-        outcome
     }
 
     /// Writes to the directory.
@@ -360,6 +354,11 @@ impl<'a> Cx<'a> {
         Ok(read.ok_or_else(ApiError::item_not_found)?)
     }
 
+    /// What a message says, if it was read before.
+    pub(super) fn parsed_before(&self, message: &StoredMessage) -> Option<Arc<Parsed>> {
+        self.service.caches.find(message.data.email_id)
+    }
+
     /// What a message says.
     pub(super) fn parsed(&self, message: &StoredMessage) -> Result<Arc<Parsed>, Failure> {
         let id = message.data.email_id;
@@ -394,9 +393,28 @@ pub(super) struct Extras {
     /// What was set in the place of what its fields say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) importance: Option<String>,
+    /// Of a draft: the message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) answers: Option<Answers>,
     /// Start, due and completion of its flag, in seconds.
     #[serde(skip_serializing_if = "is_empty")]
     pub(super) flag_dates: [Option<i64>; 3],
+}
+
+/// The message that another one answers.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Answers {
+    pub(super) id: String,
+    pub(super) is_forward: bool,
+}
+
+impl Answers {
+    pub(super) fn new(original: &StoredMessage, kind: ReplyKind) -> Self {
+        Self {
+            id: original.data.instance_id.to_string(),
+            is_forward: kind == ReplyKind::Forward,
+        }
+    }
 }
 
 fn is_empty(dates: &[Option<i64>; 3]) -> bool {
@@ -430,6 +448,7 @@ pub(super) fn facts<'m>(
         folder: message.mailbox,
         created_at: message.created_at,
         modified_at: message.modified_at,
+        has_attachments: message.has_attachments,
         importance: extras.importance.as_deref().and_then(Importance::parse),
         flag_dates: extras.flag_dates.map(|date| date.map(UnixTime)),
         category_names,

@@ -1,5 +1,7 @@
 //! `{me}/mailFolders`
 
+use std::borrow::Cow;
+
 use rmail_proto::{http::Status, imap::MailboxStatus};
 use rmail_store::{AccountWrite, Listing, MailboxRef};
 use serde_json::{Map, Value, json};
@@ -12,10 +14,14 @@ use super::{
 };
 use crate::api::{
     error::ApiError,
-    odata::{self, Expand, ListQuery, Select},
-    resources::{MailFolder, WellKnown},
+    odata::{
+        self, ElementValues, Expand, FolderBoolean, FolderNumber, FolderText, ListQuery, Never,
+        Select, Values,
+    },
+    resources::{Importance, MailFolder},
     routes::Param,
     schema::Schema,
+    time::Timestamp,
 };
 
 pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
@@ -265,7 +271,10 @@ fn check_not_below(folders: &Folders, folder: &Folder, target: &Parent) -> Resul
 
 fn query(cx: &Cx<'_>) -> Result<ListQuery<odata::MailFolder>, Failure> {
     let bounds = cx.service().filter_bounds();
-    Ok(ListQuery::parse(&cx.exchange.options, bounds)?)
+    let mut query = ListQuery::parse(&cx.exchange.options, bounds)?;
+    let is_folder = |name| matches!(name, FolderText::Id | FolderText::ParentFolderId);
+    lists::name_folders(cx, &mut query.criteria, is_folder)?;
+    Ok(query)
 }
 
 fn display_name(body: &Map<String, Value>) -> Result<Option<&str>, Failure> {
@@ -383,13 +392,8 @@ fn chosen(
         })
     });
     let children: Result<Vec<FolderItem>, Failure> = children.collect();
-    let chosen = lists::choose(children?, &query.criteria, &|key| {
-        let known = WellKnown::parse(key)?;
-        let id = match known {
-            WellKnown::Root => folders.root(),
-            known => folders.known(known)?.id,
-        };
-        Some(id.to_string())
+    let chosen = lists::choose(children?, &query.criteria, |item| {
+        item.folder.id.to_string()
     })?;
     Ok(chosen.into_iter().map(|item| item.folder).collect())
 }
@@ -401,4 +405,40 @@ pub(super) struct FolderItem {
     pub(super) parent: rmail_proto::MailboxId,
     pub(super) children: u32,
     pub(super) status: MailboxStatus,
+}
+
+impl Values<odata::MailFolder> for FolderItem {
+    fn text(&self, name: FolderText) -> Option<Cow<'_, str>> {
+        Some(match name {
+            FolderText::Id => Cow::Owned(self.folder.id.to_string()),
+            FolderText::DisplayName => Cow::Borrowed(self.folder.display_name()),
+            FolderText::ParentFolderId => Cow::Owned(self.parent.to_string()),
+        })
+    }
+
+    fn number(&self, name: FolderNumber) -> Option<i64> {
+        Some(i64::from(match name {
+            FolderNumber::TotalItems => self.status.messages,
+            FolderNumber::UnreadItems => self.status.unseen,
+            FolderNumber::ChildFolders => self.children,
+        }))
+    }
+
+    fn boolean(&self, name: FolderBoolean) -> bool {
+        match name {
+            FolderBoolean::IsHidden => false,
+        }
+    }
+
+    fn time(&self, name: Never) -> Option<Timestamp> {
+        match name {}
+    }
+
+    fn rank(&self, name: Never) -> Importance {
+        match name {}
+    }
+
+    fn elements(&self, name: Never) -> Vec<ElementValues<'_>> {
+        match name {}
+    }
 }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Cx, Failure, Outcome, reply::Reply};
 use crate::api::{
     error::ApiError,
-    odata::{Entity, ListQuery},
+    odata::{Comparison, Criteria, Entity, Filter, ListQuery, Place, TextOperand, Values},
+    resources::WellKnown,
     token::write_guid,
 };
 
@@ -93,11 +94,91 @@ pub(super) fn parameter<'b>(body: &'b Map<String, Value>, name: &str) -> Option<
         .filter(|value| !value.is_null())
 }
 
-/// Those items that are asked for, in the order that is asked for.
-pub(super) fn choose<E: Entity, T>(
+/// Those items that are asked for, in the order that is asked for; without one, in theirs.
+pub(super) fn choose<E: Entity, T: Values<E>>(
     items: Vec<T>,
-    _criteria: &crate::api::odata::Criteria<E>,
-    _folder_id: &dyn Fn(&str) -> Option<String>,
+    criteria: &Criteria<E>,
+    id: impl Fn(&T) -> String,
 ) -> Result<Vec<T>, Failure> {
+    let (filter, order) = match criteria {
+        Criteria::Filter { filter, order } => (filter, order),
+        Criteria::Search(_) => {
+            let message = "This collection can't be searched.".to_owned();
+            return Err(ApiError::bad_request().with_message(message).into());
+        }
+    };
+    let mut items = items;
+    items.retain(|item| filter.as_ref().is_none_or(|filter| filter.matches(item)));
+    if !order.is_empty() {
+        items.sort_by_cached_key(|item| Place::new(order, item, id(item)));
+    }
     Ok(items)
+}
+
+/// Puts ids in the place of folders' well-known names, where a filter compares them.
+pub(super) fn name_folders<E: Entity>(
+    cx: &Cx<'_>,
+    criteria: &mut Criteria<E>,
+    is_folder: fn(E::Text) -> bool,
+) -> Result<(), Failure> {
+    match criteria {
+        Criteria::Filter {
+            filter: Some(filter),
+            ..
+        } => {
+            let mut folders = None;
+            name_folders_in(filter, is_folder, &mut |name| {
+                let known = WellKnown::parse(name)?;
+                let folders = folders.get_or_insert_with(|| cx.folders());
+                let folders = folders.as_ref().ok()?;
+                let id = match known {
+                    WellKnown::Root => folders.root(),
+                    known => folders.known(known)?.id,
+                };
+                Some(id.to_string())
+            });
+            folders.transpose().map(|_| ())
+        }
+        Criteria::Filter { filter: None, .. } | Criteria::Search(_) => Ok(()),
+    }
+}
+
+fn name_folders_in<E: Entity>(
+    filter: &mut Filter<E>,
+    is_folder: fn(E::Text) -> bool,
+    id: &mut dyn FnMut(&str) -> Option<String>,
+) {
+    match filter {
+        Filter::And(filters) | Filter::Or(filters) => {
+            for filter in filters {
+                name_folders_in(filter, is_folder, id);
+            }
+        }
+        Filter::Not(filter) => name_folders_in(filter, is_folder, id),
+        Filter::Text(Comparison {
+            left: TextOperand::Property(name),
+            right: TextOperand::Literal(text),
+            ..
+        })
+        | Filter::Text(Comparison {
+            left: TextOperand::Literal(text),
+            right: TextOperand::Property(name),
+            ..
+        }) if is_folder(*name) => {
+            if let Some(id) = id(text) {
+                *text = id;
+            }
+        }
+        Filter::Constant(_)
+        | Filter::Is(_)
+        | Filter::Text(_)
+        | Filter::Time(_)
+        | Filter::Number(_)
+        | Filter::Rank(..)
+        | Filter::Match { .. }
+        | Filter::TextAbsent(_)
+        | Filter::TimeAbsent(_)
+        | Filter::Any(..)
+        | Filter::All(..) => {}
+    }
 }

@@ -6,18 +6,32 @@
 
 mod administration;
 mod alias_endpoints;
+mod attachments;
 mod auth;
 mod batch;
 mod cache;
+mod categories;
 mod context;
+mod delta;
+mod drafts;
+mod find_messages;
 mod folders;
 mod graph_folders;
+mod graph_messages;
 mod lists;
+mod master_categories;
+mod message_telling;
+mod message_values;
 mod native_folders;
 mod native_messages;
 mod reply;
+mod saving;
+mod sending;
 mod settings;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod uploads;
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -310,6 +324,47 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::UpdateSubscription => subscriptions::update(cx),
         R::DeleteSubscription => subscriptions::delete(cx),
         R::PurgeFolder => graph_folders::purge(cx),
-        _ => Err(ApiError::internal().into()),
+        R::ListMessages => graph_messages::list(cx),
+        R::CountMessages => graph_messages::count(cx),
+        R::GetMessage => graph_messages::show(cx),
+        R::GetMessageMime => graph_messages::mime(cx),
+        R::UpdateMessage => graph_messages::update(cx),
+        R::DeleteMessage => graph_messages::delete(cx),
+        R::PurgeMessage => graph_messages::purge(cx),
+        R::MoveMessage => graph_messages::relocate(cx),
+        R::CopyMessage => graph_messages::copy(cx),
+        R::CreateMessage => drafts::create(cx),
+        R::CreateReply => drafts::create_reply(cx),
+        R::CreateReplyAll => drafts::create_reply_all(cx),
+        R::CreateForward => drafts::create_forward(cx),
+        R::SendMessage => sending::send_draft(cx),
+        R::Reply => sending::reply(cx),
+        R::ReplyAll => sending::reply_all(cx),
+        R::Forward => sending::forward(cx),
+        R::SendMail => sending::send_mail(cx),
+        R::ListAttachments => attachments::list(cx),
+        R::CreateAttachment => attachments::create(cx),
+        R::GetAttachment => attachments::show(cx),
+        R::DeleteAttachment => attachments::delete(cx),
+        R::GetAttachmentContent => attachments::content(cx),
+        R::CreateUploadSession => uploads::create(cx),
+        R::PutRange => uploads::put(cx),
+        R::GetUpload => uploads::show(cx),
+        R::DeleteUpload => uploads::delete(cx),
+        R::SendNative => native_messages::send(cx),
+        R::GetMessageDelta => delta::messages(cx),
+        R::GetFolderDelta => delta::folders(cx),
+        R::ListCategories => master_categories::list(cx),
+        R::CreateCategory => master_categories::create(cx),
+        R::GetCategory => master_categories::show(cx),
+        R::UpdateCategory => master_categories::update(cx),
+        R::DeleteCategory => master_categories::delete(cx),
+        R::WellKnownAutoconfig
+        | R::Autoconfig
+        | R::Autodiscover
+        | R::AutodiscoverByGet
+        | R::AutodiscoverJson
+        | R::AutodiscoverJsonOf
+        | R::AppleProfile => unreachable!("set-up is answered before"),
     }
 }

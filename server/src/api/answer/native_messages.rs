@@ -3,26 +3,27 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use rmail_proto::{
-    DateTime, Flags, InstanceId, Keyword, SystemFlags,
+    DateTime, Flags, Keyword, SystemFlags,
     http::{FieldName, FieldValue, Status},
-    imap::{StoreMode, UidSet},
+    imap::StoreMode,
 };
-use rmail_store::{
-    AccountWrite, AccountWritten, ListOrder, Listing, MailboxRef, NewMessage, StoredMessage,
-};
+use rmail_store::{AccountWrite, ListOrder, Listing, MailboxRef, StoredMessage};
 use serde_json::{Map, Value, json};
 
 use super::{
     Cx, Failure, Outcome,
     context::facts,
-    folders::Folder,
+    drafts::with_origin,
+    graph_messages::{copy_one, discard_one, only, purge_one},
     native_folders::{find, is_set, named, refuse, text},
     reply::{Content, Reply},
+    sending::{SentCopy, submit},
 };
 use crate::{
     api::{
+        compose::{NativeSubmission, SendDate},
         error::ApiError,
-        resources::{CategoryNames, NativeMessage, Summary, WellKnown, attachment_content},
+        resources::{CategoryNames, NativeMessage, Summary, attachment_content},
         routes::Param,
         time::{parse_date, parse_time},
     },
@@ -144,8 +145,8 @@ pub(super) fn append(cx: &mut Cx<'_>) -> Outcome {
     let raw: String = raw.split_ascii_whitespace().collect();
     let raw = BASE64_STANDARD.decode(raw);
     let raw = raw.map_err(|_| ApiError::invalid_base64())?;
-    if raw.is_empty() || raw.len() as u64 > cx.service().config.smtp.max_message_size.get() {
-        return Err(ApiError::message_too_large().into());
+    if raw.is_empty() {
+        return Err(refuse("raw is empty"));
     }
     let flags = match body.get("flags") {
         None | Some(Value::Null) => Flags::default(),
@@ -159,9 +160,30 @@ pub(super) fn append(cx: &mut Cx<'_>) -> Outcome {
             time.ok_or_else(|| refuse("date must be a time"))?.unix
         }
     };
-    let id = cx.save(&folder, raw.into(), flags, DateTime::utc(date))?;
+    let staged = cx.stage(raw)?;
+    let message = staged.message(flags, DateTime::utc(date));
+    let id = cx.save(MailboxRef::Id(folder.id), message)?;
     let message = cx.message_by_id(&id.to_string())?;
     Ok(Reply::created(summary(cx, &message)?))
+}
+
+pub(super) fn send(cx: &mut Cx<'_>) -> Outcome {
+    let body = Value::Object(cx.json()?);
+    let submission = with_origin(cx, |origin| NativeSubmission::read(&body, origin))?;
+    let copy = match submission.saves {
+        true => SentCopy::New,
+        false => SentCopy::None,
+    };
+    let recipients = submission.to.as_deref();
+    let sent = submit(cx, &submission.mime, recipients, SendDate::Kept, copy)?;
+    Ok(Reply::new(
+        Status::ACCEPTED,
+        Content::Json(json!({
+            "message_id": sent.message_id,
+            "queue_id": sent.queue_id,
+            "sent_id": sent.sent_id,
+        })),
+    ))
 }
 
 pub(super) fn update(cx: &mut Cx<'_>) -> Outcome {
@@ -183,7 +205,7 @@ pub(super) fn update(cx: &mut Cx<'_>) -> Outcome {
     }
     set = set.with(&keywords(&body, "add_keywords")?);
     unset = unset.with(&keywords(&body, "remove_keywords")?);
-    let uids = UidSet::from(message.data.uid..=message.data.uid);
+    let uids = only(&message);
     let store_flags = |mode, flags: Flags| AccountWrite::StoreFlags {
         mailbox: message.mailbox,
         uids: uids.clone(),
@@ -220,124 +242,17 @@ pub(super) fn copy(cx: &mut Cx<'_>) -> Outcome {
     let body = cx.json()?;
     let folder = text(&body, "folder")?.ok_or_else(|| refuse("folder is required"))?;
     let target = find(&cx.folders()?, &folder)?.clone();
-    let copied = cx.copy_message(&message, &target)?;
+    let copied = copy_one(cx, &message, target.id)?;
     Ok(Reply::created(summary(cx, &copied)?))
 }
 
 pub(super) fn delete(cx: &mut Cx<'_>) -> Outcome {
     let message = cx.message()?;
     match is_set(cx, "purge") {
-        true => cx.purge_message(&message)?,
-        false => cx.discard_message(&message)?,
+        true => purge_one(cx, &message)?,
+        false => discard_one(cx, &message)?,
     }
     Ok(Reply::nothing(Status::NO_CONTENT))
-}
-
-impl Cx<'_> {
-    /// Saves a message.
-    pub(super) fn save(
-        &mut self,
-        folder: &Folder,
-        bytes: Bytes,
-        flags: Flags,
-        internal_date: DateTime,
-    ) -> Result<InstanceId, Failure> {
-        let summary = summary_of(&bytes);
-        let written = self.with_content(bytes, |cx, content| {
-            cx.write(vec![AccountWrite::Save {
-                mailbox: MailboxRef::Id(folder.id),
-                messages: vec![NewMessage {
-                    content,
-                    summary: summary.into(),
-                    flags,
-                    internal_date,
-                }],
-            }])
-        })?;
-        match written.as_slice() {
-            [AccountWritten::Saved { instances, .. }] => Ok(instances[0]),
-            _ => unreachable!("the store answers Save by Saved"),
-        }
-    }
-
-    /// Copies a message; the copy.
-    pub(super) fn copy_message(
-        &mut self,
-        message: &StoredMessage,
-        target: &Folder,
-    ) -> Result<StoredMessage, Failure> {
-        let uid = message.data.uid;
-        let written = self.write(vec![AccountWrite::Copy {
-            source: message.mailbox,
-            uids: UidSet::from(uid..=uid),
-            target: MailboxRef::Id(target.id),
-        }])?;
-        let copy = match written.as_slice() {
-            [AccountWritten::Copied { target, .. }] => target.first().copied(),
-            _ => unreachable!("the store answers Copy by Copied"),
-        };
-        let copy = copy.ok_or_else(ApiError::item_not_found)?;
-        let data = rmail_proto::imap::Columns::default();
-        let account = self.account().id;
-        let (found, _) = self
-            .store()
-            .messages(account, target.id, &[copy], data, 0)?;
-        let found = found.first().ok_or_else(ApiError::item_not_found)?;
-        self.message_by_id(&found.instance_id.to_string())
-    }
-
-    /// Moves a message; it keeps its id.
-    pub(super) fn move_message(
-        &mut self,
-        message: &StoredMessage,
-        target: &Folder,
-    ) -> Result<StoredMessage, Failure> {
-        let uid = message.data.uid;
-        if message.mailbox != target.id {
-            self.write(vec![AccountWrite::Move {
-                source: message.mailbox,
-                uids: UidSet::from(uid..=uid),
-                target: MailboxRef::Id(target.id),
-            }])?;
-        }
-        self.message_by_id(&message.data.instance_id.to_string())
-    }
-
-    /// Moves a message to Deleted Items; from there it goes for good.
-    pub(super) fn discard_message(&mut self, message: &StoredMessage) -> Result<(), Failure> {
-        let trash = self.known_folder(WellKnown::DeletedItems)?;
-        if message.mailbox == trash.id {
-            return self.purge_message(message);
-        }
-        self.move_message(message, &trash)?;
-        Ok(())
-    }
-
-    /// Removes a message for good.
-    pub(super) fn purge_message(&mut self, message: &StoredMessage) -> Result<(), Failure> {
-        let uids = UidSet::from(message.data.uid..=message.data.uid);
-        self.write(vec![
-            AccountWrite::StoreFlags {
-                mailbox: message.mailbox,
-                uids: uids.clone(),
-                mode: StoreMode::Add,
-                flags: Flags::system(SystemFlags::DELETED),
-                unchanged_since: None,
-            },
-            AccountWrite::Expunge {
-                mailbox: message.mailbox,
-                uids: Some(uids),
-            },
-        ])?;
-        Ok(())
-    }
-}
-
-/// What the scanner finds in a whole message.
-pub(super) fn summary_of(bytes: &[u8]) -> rmail_proto::mime::Summary {
-    let mut scanner = rmail_proto::mime::Scanner::new();
-    scanner.handle_input(bytes);
-    scanner.finish()
 }
 
 /// A message in a list.

@@ -333,7 +333,7 @@ fn is_mail_text(bytes: &[u8]) -> bool {
 }
 
 /// Every line end as CRLF, those of a CR or an LF alone included (RFC 5321 §2.3.8).
-pub(super) fn with_crlf(bytes: &[u8]) -> Vec<u8> {
+pub fn with_crlf(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut previous = 0;
     for &byte in bytes {

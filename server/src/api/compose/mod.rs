@@ -26,7 +26,7 @@ mod zone;
 
 pub use self::{
     action::{ReplyKind, ReplyRequest, SendMail, UploadItem, parameter, read_mime},
-    attachment::Attachment,
+    attachment::{Attachment, with_crlf},
     change::{ContentChange, FlagChange, MessageChange, StateChange, Writing},
     draft::{Draft, DraftBody, Origin},
     native::NativeSubmission,

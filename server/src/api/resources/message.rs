@@ -33,7 +33,7 @@ const SYSTEM_KEYWORDS: [&str; 12] = [
 ];
 
 /// The keyword of a flag that is done with.
-const COMPLETED: &str = "$Completed";
+pub const COMPLETED: &str = "$Completed";
 
 /// Categories that are no keywords themselves: keyword (`$cat7`, in lower case) to name.
 pub type CategoryNames = BTreeMap<String, String>;
@@ -51,6 +51,8 @@ pub struct MessageFacts<'a> {
     pub created_at: UnixTime,
     /// When it last changed.
     pub modified_at: UnixTime,
+    /// Whether it has a part that is not inline.
+    pub has_attachments: bool,
     /// What was set in the place of what its fields say.
     pub importance: Option<Importance>,
     /// The dates of its flag.
@@ -86,7 +88,10 @@ pub struct Message {
     is_draft: bool,
     web_link: &'static str,
     inference_classification: &'static str,
-    body: ItemBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<ItemBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_body: Option<ItemBody>,
     sender: Option<Recipient>,
     from: Option<Recipient>,
     to_recipients: Vec<Recipient>,
@@ -94,11 +99,12 @@ pub struct Message {
     bcc_recipients: Vec<Recipient>,
     reply_to: Vec<Recipient>,
     flag: FollowupFlag,
-    internet_message_headers: Vec<InternetMessageHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internet_message_headers: Option<Vec<InternetMessageHeader>>,
 }
 
 impl Message {
-    /// From what is stored and what its content says.
+    /// From what is stored and what its content says; without a body and header fields.
     pub fn new(facts: &MessageFacts<'_>, parsed: &Parsed) -> Self {
         let MessageFacts { data, state, .. } = facts;
         let key = change_key(data.instance_id, state.modseq);
@@ -118,7 +124,7 @@ impl Message {
             categories: categories(&state.flags, facts.category_names),
             received_date_time: write_time(received_at),
             sent_date_time: write_time(parsed.sent_at.unwrap_or(received_at)),
-            has_attachments: parsed.has_attachments(),
+            has_attachments: facts.has_attachments,
             internet_message_id: parsed.message_id.clone(),
             subject: parsed.subject.clone(),
             body_preview: parsed.preview.clone(),
@@ -132,7 +138,8 @@ impl Message {
             is_draft: has(SystemFlags::DRAFT),
             web_link: "",
             inference_classification: "focused",
-            body: parsed.body(),
+            body: None,
+            unique_body: None,
             sender: parsed
                 .sender
                 .clone()
@@ -144,8 +151,37 @@ impl Message {
             bcc_recipients: recipients(&parsed.bcc),
             reply_to: recipients(&parsed.reply_to),
             flag: flag(&state.flags, facts.flag_dates),
-            internet_message_headers: parsed.headers.clone(),
+            internet_message_headers: None,
         }
+    }
+
+    /// With its body.
+    #[must_use]
+    pub fn with_body(mut self, body: ItemBody) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// With its body without what is quoted.
+    #[must_use]
+    pub fn with_unique_body(mut self, body: ItemBody) -> Self {
+        self.unique_body = Some(body);
+        self
+    }
+
+    /// With its header fields.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<InternetMessageHeader>) -> Self {
+        self.internet_message_headers = Some(headers);
+        self
+    }
+
+    /// From somebody, in the place of nobody.
+    #[must_use]
+    pub fn from_account(mut self, account: EmailAddress) -> Self {
+        self.from = Some(account.into());
+        self.sender = self.sender.or_else(|| self.from.clone());
+        self
     }
 
     /// As JSON.
@@ -164,13 +200,16 @@ impl Message {
     }
 }
 
-fn categories(flags: &Flags, names: &CategoryNames) -> Vec<String> {
-    let is_system = |keyword: &&Keyword| {
-        SYSTEM_KEYWORDS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(keyword.as_str()))
-    };
-    let keywords = flags.keywords.iter().filter(|keyword| !is_system(keyword));
+/// Whether a keyword means something to programs, and is no category.
+pub fn is_system_keyword(keyword: &Keyword) -> bool {
+    let mut known = SYSTEM_KEYWORDS.iter();
+    known.any(|known| known.eq_ignore_ascii_case(keyword.as_str()))
+}
+
+/// `categories`
+pub fn categories(flags: &Flags, names: &CategoryNames) -> Vec<String> {
+    let keywords = flags.keywords.iter();
+    let keywords = keywords.filter(|keyword| !is_system_keyword(keyword));
     let categories = keywords.map(|keyword| {
         let named = names.get(&keyword.as_str().to_ascii_lowercase());
         named.map_or_else(|| keyword.as_str().to_owned(), String::clone)
@@ -178,13 +217,21 @@ fn categories(flags: &Flags, names: &CategoryNames) -> Vec<String> {
     categories.collect()
 }
 
-fn flag(flags: &Flags, [start, due, completed]: [Option<UnixTime>; 3]) -> FollowupFlag {
+/// `flag/flagStatus`
+pub fn flag_status(flags: &Flags) -> FlagStatus {
     let is_completed = Keyword::new(COMPLETED).is_some_and(|it| flags.keywords.contains(&it));
-    let flag_status = match (is_completed, flags.system.contains(SystemFlags::FLAGGED)) {
+    match (is_completed, flags.system.contains(SystemFlags::FLAGGED)) {
         (_, true) => FlagStatus::Flagged,
         (true, false) => FlagStatus::Complete,
+        (false, false) => FlagStatus::NotFlagged,
+    }
+}
+
+fn flag(flags: &Flags, [start, due, completed]: [Option<UnixTime>; 3]) -> FollowupFlag {
+    let flag_status = match flag_status(flags) {
         // Without a flag there are no dates of one.
-        (false, false) => return FollowupFlag::default(),
+        FlagStatus::NotFlagged => return FollowupFlag::default(),
+        status @ (FlagStatus::Flagged | FlagStatus::Complete) => status,
     };
     FollowupFlag {
         flag_status,
@@ -260,11 +307,15 @@ mod tests {
             folder: MailboxId(4),
             created_at: NOW,
             modified_at: UnixTime(NOW.0 + 1),
+            has_attachments: false,
             importance: None,
             flag_dates: [None, Some(UnixTime(0)), None],
             category_names: &names,
         };
-        Message::new(&facts, &Parsed::parse(content.as_bytes()))
+        let parsed = Parsed::parse(content.as_bytes());
+        Message::new(&facts, &parsed)
+            .with_body(parsed.body())
+            .with_headers(parsed.headers)
     }
 
     fn told(message: &Message) -> Value {

@@ -11,7 +11,9 @@ mod values;
 pub use attachment::{Attachment, AttachmentKind};
 pub use folder::{FolderFacts, MailFolder, WellKnown};
 pub use ids::{attachment_id, change_key, etag, parse_attachment_id};
-pub use message::{CategoryNames, Message, MessageFacts};
+pub use message::{
+    COMPLETED, CategoryNames, Message, MessageFacts, categories, flag_status, is_system_keyword,
+};
 pub use native::{NativeFolder, NativeMessage, Summary};
 pub(in crate::api) use parsed::attachment_bytes;
 pub use parsed::{Parsed, ParsedAttachment, attachment_content};

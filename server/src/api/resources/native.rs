@@ -207,6 +207,7 @@ mod tests {
             folder: MailboxId(4),
             created_at: UnixTime(0),
             modified_at: UnixTime(0),
+            has_attachments: false,
             importance: None,
             flag_dates: [None; 3],
             category_names: &CategoryNames::new(),

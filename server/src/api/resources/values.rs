@@ -92,6 +92,15 @@ pub enum FlagStatus {
 }
 
 impl FlagStatus {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotFlagged => "notFlagged",
+            Self::Complete => "complete",
+            Self::Flagged => "flagged",
+        }
+    }
+
     /// In any case.
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
@@ -134,6 +143,15 @@ pub enum Importance {
 }
 
 impl Importance {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
     /// In any case.
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {

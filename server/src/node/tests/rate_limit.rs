@@ -82,7 +82,7 @@ fn one_who_knows_the_password_is_not_locked_out_by_typing_errors() {
 fn connections_at_once_and_lately_are_bounded_and_a_place_is_free_at_once() {
     let mut site = site_with_ann();
     let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
-    let mut connect = |site: &mut Site| {
+    let connect = |site: &mut Site| {
         let admission = site
             .node
             .handle_connection(site.now, ListenerKind::Smtp, peer, peer.ip());

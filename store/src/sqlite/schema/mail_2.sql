@@ -6,7 +6,11 @@ ALTER TABLE messages ADD COLUMN extras TEXT NOT NULL DEFAULT '';
 UPDATE messages SET created_at = internal_date, modified_at = internal_date;
 
 CREATE UNIQUE INDEX messages_by_instance ON messages (instance_id);
-CREATE INDEX messages_by_date ON messages (mailbox, internal_date);
+
+-- What lists select and sort by, so that they read no other message than those of the page: of one
+-- mailbox, and of all.
+CREATE INDEX messages_by_date ON messages (mailbox, internal_date, instance_id, flags);
+CREATE INDEX messages_of_all_by_date ON messages (internal_date, instance_id, flags);
 
 -- Which message it was that went; not known of those that went before.
 ALTER TABLE vanished ADD COLUMN instance_id BLOB;

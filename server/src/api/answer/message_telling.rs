@@ -1,0 +1,133 @@
+//! A message as Graph's JSON.
+
+use mail_parser::MessageParser;
+use rmail_proto::SystemFlags;
+use rmail_store::StoredMessage;
+use serde_json::{Value, json};
+
+use super::{Cx, Failure, categories::Categories, context::facts, lists};
+use crate::api::{
+    odata::{Expand, Select},
+    resources::{self, Attachment, CategoryNames, EmailAddress, Parsed},
+    sanitize,
+    schema::Schema,
+};
+
+/// Properties that are known without reading the message.
+const KNOWN: [&str; 14] = [
+    "categories",
+    "changeKey",
+    "conversationId",
+    "createdDateTime",
+    "flag",
+    "hasAttachments",
+    "id",
+    "inferenceClassification",
+    "isDraft",
+    "isRead",
+    "lastModifiedDateTime",
+    "parentFolderId",
+    "receivedDateTime",
+    "webLink",
+];
+
+/// What is told of messages.
+#[derive(Debug)]
+pub(super) struct Telling {
+    select: Select,
+    expand: Expand,
+    category_names: CategoryNames,
+    needs_content: bool,
+}
+
+impl Telling {
+    pub(super) fn new(cx: &Cx<'_>, select: Select, expand: Expand) -> Result<Self, Failure> {
+        let needs_content = select.names().any(|name| !KNOWN.contains(&name));
+        Ok(Self {
+            select,
+            expand,
+            category_names: Categories::load(cx)?.names,
+            needs_content,
+        })
+    }
+
+    /// What is told without being asked.
+    pub(super) fn by_default(cx: &Cx<'_>) -> Result<Self, Failure> {
+        Self::new(cx, Select::by_default(Schema::Message), Expand::default())
+    }
+
+    /// The message, without its context.
+    pub(super) fn tell(&self, cx: &Cx<'_>, message: &StoredMessage) -> Result<Value, Failure> {
+        let mut told = match self.needs_content {
+            true => self.tell_content(cx, message, &*cx.parsed(message)?),
+            false => self.tell_content(cx, message, &Parsed::default()),
+        };
+        if let Some(select) = &self.expand.attachments {
+            told["attachments"] = Value::Array(attachments(cx, message, select)?);
+        }
+        Ok(told)
+    }
+
+    /// One that stands alone.
+    pub(super) fn tell_single(
+        &self,
+        cx: &Cx<'_>,
+        message: &StoredMessage,
+    ) -> Result<Value, Failure> {
+        let mut told = self.tell(cx, message)?;
+        let of = format!("users('{}')/messages/$entity", lists::me(cx));
+        told["@odata.context"] = json!(cx.metadata(&of));
+        Ok(told)
+    }
+
+    fn tell_content(&self, cx: &Cx<'_>, message: &StoredMessage, parsed: &Parsed) -> Value {
+        let facts = facts(message, &self.category_names);
+        let mut resource = resources::Message::new(&facts, parsed);
+        let preferences = &cx.exchange.preferences;
+        if self.select.has("body") {
+            resource = resource.with_body(sanitize::body(parsed, preferences));
+        }
+        if self.select.has("uniqueBody") {
+            resource = resource.with_unique_body(sanitize::unique_body(parsed, preferences));
+        }
+        if self.select.has("internetMessageHeaders") {
+            resource = resource.with_headers(parsed.headers.clone());
+        }
+        let is_draft = message.state.flags.system.contains(SystemFlags::DRAFT);
+        if is_draft && self.needs_content && parsed.from.is_empty() {
+            resource = resource.from_account(own_address(cx));
+        }
+        resource.tell(&self.select)
+    }
+}
+
+/// The account's own, with its name.
+pub(super) fn own_address(cx: &Cx<'_>) -> EmailAddress {
+    let account = cx.account();
+    EmailAddress::new(Some(&account.display_name), &account.address.to_string())
+}
+
+/// A message's attachments.
+pub(super) fn attachments(
+    cx: &Cx<'_>,
+    message: &StoredMessage,
+    select: &Select,
+) -> Result<Vec<Value>, Failure> {
+    let parsed = cx.parsed(message)?;
+    let modified_at = message.modified_at;
+    if !select.has("contentBytes") || parsed.attachments.is_empty() {
+        let told = parsed.attachments.iter();
+        let told = told.map(|it| Attachment::new(it, modified_at, None).tell(select));
+        return Ok(told.collect());
+    }
+    let content = cx.read(message)?;
+    let Some(taken_apart) = MessageParser::default().parse(&content[..]) else {
+        return Ok(Vec::new());
+    };
+    let told = parsed.attachments.iter().map(|attachment| {
+        let part = taken_apart.part(attachment.part);
+        let bytes = part.map(|part| resources::attachment_bytes(&taken_apart, part));
+        Attachment::new(attachment, modified_at, bytes.as_deref()).tell(select)
+    });
+    Ok(told.collect())
+}
