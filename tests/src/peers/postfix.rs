@@ -179,7 +179,8 @@ done
 fn offer_login(folder: &Path, mechanism: &str) {
     let database = folder.join("sasldb");
     let config = format!(
-        "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\nmech_list: {mechanism}\n",
+        "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {}\n\
+         mech_list: {mechanism}\n",
         database.display()
     );
     make_folder(folder, "sasl", 0);
