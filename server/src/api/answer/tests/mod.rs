@@ -1,9 +1,11 @@
 //! What the endpoints for messages promise, over a real store in a temporary folder.
 
 mod attachments;
+mod delta;
 mod drafts;
 mod lists;
 mod messages;
+mod others;
 mod sending;
 mod uploads;
 
