@@ -96,6 +96,8 @@ struct Talk {
     scene: Scene,
     socket: Socket,
     from: HostId,
+    /// How often the other side had been interrupted when it came.
+    interruptions: u64,
     whim: Option<Whim>,
     mail: Option<Mail>,
     /// What was said to recipients and may not have been heard.
@@ -149,9 +151,11 @@ impl Peer {
 
 impl Talk {
     async fn run(peer: Rc<Peer>, scene: Scene, stream: StreamId, from: HostId, whim: Option<Whim>) {
+        let interruptions = scene.world().interruptions(from);
         let mut talk = Self {
             socket: Socket::accepted(&scene, stream),
             told_at: scene.at(),
+            interruptions,
             peer,
             scene,
             from,
@@ -217,7 +221,11 @@ impl Talk {
             Deed::HangsUp | Deed::Vanishes => Err(Lost::Ended),
             Deed::IsSlow => {
                 self.scene.sleep(SLOW).await;
-                Ok(None)
+                match self.scene.world().interruptions(self.from) == self.interruptions {
+                    true => Ok(None),
+                    // What is still to be read may be by somebody who is gone.
+                    false => Err(Lost::Connection),
+                }
             }
         }
     }
