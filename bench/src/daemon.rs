@@ -27,6 +27,7 @@ pub(crate) struct Daemon {
     /// Removed with all mail in the end.
     _folder: TempDir,
     pub(crate) smtp_port: u16,
+    pub(crate) smtps_port: u16,
     pub(crate) imap_port: u16,
     pub(crate) imaps_port: u16,
 }
@@ -55,7 +56,7 @@ impl Daemon {
             "log_level": "WARNING",
             "smtp": {
                 "host": "127.0.0.1", "port": ports[0], "submission_port": ports[1],
-                "smtps_port": ports[2],
+                "smtps_port": ports[2], "max_messages_per_connection": 1_000_000,
             },
             "imap": {
                 "host": "127.0.0.1", "port": ports[3], "imaps_port": ports[4],
@@ -73,6 +74,7 @@ impl Daemon {
             started_at,
             _folder: folder,
             smtp_port: ports[0],
+            smtps_port: ports[2],
             imap_port: ports[3],
             imaps_port: ports[4],
         };
@@ -125,7 +127,7 @@ fn add_user(binary: &Path, folder: &Path) -> Result<()> {
     }
 }
 
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
     let bind = |_| TcpListener::bind("127.0.0.1:0");
     let listeners = (0..count).map(bind).collect::<std::io::Result<Vec<_>>>()?;
     let ports = listeners

@@ -2,8 +2,9 @@
 
 mod client;
 mod daemon;
-mod no_verification;
 mod queue;
+mod relay;
+mod sink;
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -19,7 +20,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Bytes of the large message.
 const LARGE_BYTES: usize = 50 * 1000 * 1000;
 
-/// Prints what a large message and idle connections cost a daemon in memory.
+/// Prints what a large message and idle connections cost a daemon in memory; or how it relays.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The daemon, built with --release
@@ -31,6 +32,9 @@ struct Arguments {
     /// Measure a queue of so many messages for another server, and nothing else
     #[arg(long)]
     queue: Option<u32>,
+    /// Measure the relaying of so many messages, beside Postfix, and nothing else
+    #[arg(long)]
+    relay: Option<u32>,
 }
 
 fn main() -> Result<()> {
@@ -38,6 +42,9 @@ fn main() -> Result<()> {
     println!("daemon: {}", arguments.daemon.display());
     if let Some(messages) = arguments.queue {
         return queue::measure(&arguments.daemon, messages);
+    }
+    if let Some(messages) = arguments.relay {
+        return relay::measure(&arguments.daemon, messages);
     }
     large_message(&Daemon::start(&arguments.daemon)?)?;
     idle(&Daemon::start(&arguments.daemon)?, arguments.connections)?;

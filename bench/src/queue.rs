@@ -1,18 +1,7 @@
 //! A long queue for one server: how soon after the start the first message goes out, how many
 //! follow, and what the daemon takes in memory.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{TcpListener, TcpStream},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-        mpsc::{Sender, channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -24,7 +13,7 @@ use rmail_store::{
 };
 use serde_json::json;
 
-use crate::{Result, daemon::Daemon};
+use crate::{Result, daemon::Daemon, sink::Sink};
 
 /// Messages of one write.
 const BATCH: u32 = 5_000;
@@ -37,27 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fills a queue, starts a daemon on it, and prints what it does.
 pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let port = listener.local_addr()?.port();
-    let taken = Arc::new(AtomicU32::new(0));
-    let (first, first_taken) = channel();
-    let counter = Arc::clone(&taken);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (counter, first) = (Arc::clone(&counter), first.clone());
-            thread::spawn(move || serve(stream, &counter, &first));
-        }
-    });
+    let sink = Sink::start()?;
+    let port = sink.port;
+    sink.set_goal(1);
     let relay = json!({
         "smarthost": "127.0.0.1", "smarthost_port": port, "smarthost_tls": "none",
     });
     let destination = format!("smarthost:127.0.0.1:{port}");
     let daemon = Daemon::start_prepared(binary, &relay, |root| fill(root, messages, &destination))?;
-    let at = first_taken.recv_timeout(PATIENCE)?;
+    let at = sink.wait(PATIENCE)?;
     let wait = at.duration_since(daemon.started_at);
-    let before = taken.load(Ordering::Relaxed);
+    let before = sink.taken();
     thread::sleep(COUNTED);
-    let sent = taken.load(Ordering::Relaxed) - before;
+    let sent = sink.taken() - before;
     println!(
         "{messages} queued messages: the first is taken {:.2} s after the start; {:.0} messages/s \
          then; peak memory {} MiB",
@@ -106,45 +87,4 @@ fn fill(root: &Path, messages: u32, destination: &str) -> Result<()> {
         number = end;
     }
     Ok(())
-}
-
-/// Takes all mail of a connection.
-fn serve(stream: TcpStream, taken: &AtomicU32, first: &Sender<Instant>) {
-    let mut writer = match stream.try_clone() {
-        Ok(writer) => writer,
-        Err(_) => return,
-    };
-    let mut say = |text: &str| writer.write_all(text.as_bytes()).is_ok();
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    let mut in_data = false;
-    if !say("220 sink\r\n") {
-        return;
-    }
-    loop {
-        line.clear();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let goes_on = match (in_data, line.get(..4)) {
-            (true, _) if line == ".\r\n" => {
-                in_data = false;
-                if taken.fetch_add(1, Ordering::Relaxed) == 0 {
-                    // Who waits for it may have given up.
-                    let _ = first.send(Instant::now());
-                }
-                say("250 taken\r\n")
-            }
-            (true, _) => true,
-            (false, Some("EHLO")) => say("250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"),
-            (false, Some("DATA")) => {
-                in_data = true;
-                say("354 go on\r\n")
-            }
-            (false, _) => say("250 ok\r\n"),
-        };
-        if !goes_on {
-            return;
-        }
-    }
 }

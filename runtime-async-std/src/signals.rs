@@ -11,11 +11,14 @@ use crate::jobs::Hub;
 /// Exit code of a process that was told twice to stop.
 const STOPPED_AT_ONCE: i32 = 130;
 
+/// From now on signals wait to be handed to the node.
+pub(crate) fn open() -> Result<Signals, String> {
+    Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("no signals: {error}"))
+}
+
 /// Hands signals to the node: SIGHUP reloads, SIGINT and SIGTERM stop; the second of these ends
 /// the process at once.
-pub(crate) fn spawn(hub: &Arc<Hub>) -> Result<(), String> {
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]);
-    let mut signals = signals.map_err(|error| format!("no signals: {error}"))?;
+pub(crate) fn spawn(hub: &Arc<Hub>, mut signals: Signals) {
     let hub = Arc::clone(hub);
     task::spawn(async move {
         let mut is_stopping = false;
@@ -31,5 +34,4 @@ pub(crate) fn spawn(hub: &Arc<Hub>) -> Result<(), String> {
             hub.with_node(|node, now| node.handle_stop(now));
         }
     });
-    Ok(())
 }

@@ -45,19 +45,21 @@ fn serve(prepared: Prepared) -> ExitCode {
 
 /// Runs until everything has stopped.
 async fn run(prepared: Prepared, log: LogFilter) -> Result<(), String> {
+    // Before anything is said, so that whoever has heard of this process may send it a signal.
+    let signals = signals::open()?;
     let clock = Clock::start();
     let started = startup::start(prepared, clock.now()).map_err(|error| error.to_string())?;
     let specs = started.node.listeners();
     let datagrams = datagram::open(&started.hint_socket);
     let listeners = listener::open(&specs).await?;
     let hub = Hub::new(started.node, started.world, clock, datagrams, log);
-    signals::spawn(&hub)?;
     datagram::spawn(&hub);
     hub.spawn_timer();
     for (spec, listener) in specs.into_iter().zip(listeners) {
         listener::spawn(&hub, spec, listener);
     }
     hub.with_node(|node, now| node.handle_start(now));
+    signals::spawn(&hub, signals);
     hub.stopped().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! All that both daemons share and that is neither protocol nor storage nor input and output:
 //! configuration, sessions, the node, policy, delivery, the command line.
 
+pub mod aliases;
 pub mod api;
 pub mod cli;
 pub mod config;

@@ -245,3 +245,27 @@ pub const HTML_DEPTH: usize = 128;
 
 /// Empty lines, one after the other, of HTML that becomes text.
 pub const EMPTY_LINES: usize = 8;
+
+/// Longest message identifier that a client may give, in bytes: a line of a header has 998.
+pub const MESSAGE_ID_BYTES: usize = 900;
+
+/// Longest line of a message in bytes, without its CRLF (RFC 5322 §2.1.1).
+pub const LINE_BYTES: usize = 998;
+
+/// Longest name of a field that a client makes up, in bytes.
+pub const OWN_FIELD_NAME_BYTES: usize = 70;
+
+/// Fields that a client of the Graph family may make up for one message.
+pub const GRAPH_HEADERS: usize = 5;
+
+/// The same of the native family.
+pub const OWN_FIELDS: usize = 50;
+
+/// Categories of one message.
+pub const CATEGORIES: usize = 100;
+
+/// Messages within each other that a client attaches as JSON.
+pub const ITEM_ATTACHMENT_DEPTH: usize = 8;
+
+/// Messages that a reply says it refers to, besides the one that it answers.
+pub const REFERENCES_WRITTEN: usize = 50;

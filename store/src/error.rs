@@ -1,5 +1,6 @@
 //! What can go wrong in the store.
 
+use rmail_proto::Address;
 use thiserror::Error;
 
 /// Why the store did not do what it was asked. Nothing of the operation has happened then.
@@ -14,9 +15,15 @@ pub enum StoreError {
     /// There is no such account.
     #[error("no such account")]
     NoSuchAccount,
-    /// There is such an account already.
+    /// There is such an account or alias already.
     #[error("the address is taken")]
     AddressTaken,
+    /// There is no such alias.
+    #[error("no such alias")]
+    NoSuchAlias,
+    /// The alias would lead to itself, by way of this address.
+    #[error("the alias leads back to itself, by way of {0}")]
+    AliasLoop(Address),
     /// There is no such mailbox.
     #[error("no such mailbox")]
     NoSuchMailbox,

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use rmail_proto::{
-    AccountId, InstanceId, MailboxId, ModSeq, SystemFlags, UnixTime,
+    AccountId, InstanceId, MailboxId, ModSeq, SystemFlags, Uid, UnixTime,
     imap::{MessageData, MessageState},
 };
 
@@ -20,12 +20,25 @@ pub struct Listing {
     pub with: SystemFlags,
     /// None of these flags is set.
     pub without: SystemFlags,
-    /// By INTERNALDATE, then by instance; the newest first unless this is set.
-    pub oldest_first: bool,
+    /// In which order.
+    pub order: ListOrder,
+    /// Only UIDs above this one.
+    pub above: Option<Uid>,
     /// So many are passed over.
     pub offset: u64,
     /// At most so many.
     pub count_max: u64,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ListOrder {
+    /// By INTERNALDATE, then by instance, from the end.
+    NewestFirst,
+    /// The same from the beginning.
+    OldestFirst,
+    /// By UID: what is new comes last.
+    ByUid,
 }
 
 impl Default for Listing {
@@ -37,7 +50,8 @@ impl Default for Listing {
             received_until: None,
             with: SystemFlags::default(),
             without: SystemFlags::default(),
-            oldest_first: false,
+            order: ListOrder::NewestFirst,
+            above: None,
             offset: 0,
             count_max: u64::MAX,
         }

@@ -3,6 +3,7 @@
 //! Durable and blocking; knows no protocol and no runtime. [`Store`] is the whole interface;
 //! [`SqliteStore`] is the store that the daemons use.
 
+pub mod alias;
 mod error;
 mod files;
 mod kept;
@@ -13,6 +14,7 @@ mod sqlite;
 mod store;
 mod uid_ranges;
 
+pub use alias::{Addressee, Alias, AliasFilter, AliasWrite};
 pub use error::StoreError;
 pub use files::{FileHandle, Files};
 pub use kept::*;

@@ -27,6 +27,22 @@ pub const SUBSCRIPTIONS_MAX: u32 = 10_000;
 /// is not there has vanished.
 pub const TOMBSTONES_MAX: u32 = 20_000;
 
+/// Targets of one alias.
+pub const ALIAS_TARGETS: usize = 100;
+
+/// Aliases with wildcards in one domain.
+pub const ALIAS_PATTERNS: usize = 1000;
+
+/// Aliases that are followed one behind the other.
+pub const ALIAS_DEPTH: usize = 10;
+
+/// Addresses that are looked at to find out whom one address leads to.
+pub const ALIAS_STEPS: usize = 1000;
+
+/// Recipients of one entry of the spool to which an alias can add: twice what a mail transaction
+/// may have.
+pub const ENTRY_RECIPIENTS: usize = 20_000;
+
 /// How long an account remembers which spool entries were delivered to it, at least.
 pub const DELIVERED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 

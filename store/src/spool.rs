@@ -153,7 +153,9 @@ pub enum SpoolWrite {
         /// Reports to the sender.
         reports: Vec<NewSpoolEntry>,
     },
-    /// An alias: others take the place of a recipient. Synced. Answered by `Expanded`.
+    /// An alias: others take the place of a recipient, all in one with the report that this is
+    /// so. Where it has met its fate before nothing happens. Synced. Answered by `Expanded`;
+    /// `TooMany`.
     Expand {
         /// Which entry; its local lot is this process's.
         spool: SpoolId,
@@ -161,6 +163,8 @@ pub enum SpoolWrite {
         position: u32,
         /// Who takes its place. Nobody is added twice.
         targets: Vec<NewRecipient>,
+        /// Reports to the sender.
+        reports: Vec<NewSpoolEntry>,
     },
     /// Recipients of a lot go elsewhere than was thought: the lot is given up and those of the
     /// new destinations are due. Synced. Answered by `Done`.

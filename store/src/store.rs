@@ -16,8 +16,9 @@ use rmail_proto::{
 };
 
 use crate::{
-    Listing, MailboxChanges, MessageChanges, QueueFilter, QueuedMessage, QueuedSummary, Record,
-    RecordKind, SpoolId, SpoolWrite, SpoolWritten, StoreError, StoredMessage, Upload, UploadWrite,
+    Addressee, Alias, AliasFilter, AliasWrite, Listing, MailboxChanges, MessageChanges,
+    QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite,
+    SpoolWritten, StoreError, StoredMessage, Upload, UploadWrite,
 };
 
 /// Shorthand.
@@ -383,6 +384,35 @@ pub trait Store: Send + Sync {
         now: UnixTime,
         batch: Vec<DirectoryWrite>,
     ) -> Result<Vec<Result<AccountId>>>;
+
+    // Aliases.
+
+    /// Aliases that match, by domain and local-part.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn aliases(&self, filter: &AliasFilter) -> Result<Vec<Alias>>;
+    /// The alias that is spelled so; case, and the order of neighbouring wildcards, count for
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn alias(&self, address: &Address) -> Result<Option<Alias>>;
+    /// Who an address belongs to, in the order of [`alias`](crate::alias), enabled or not.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn addressee(&self, address: &Address) -> Result<Option<Addressee>>;
+    /// Changes the aliases, and with them the directory's version. Which domains may have aliases
+    /// is not known here. Synced.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, `Full`, `Failed` for the whole batch; for an operation, see [`AliasWrite`].
+    fn write_aliases(&self, batch: Vec<AliasWrite>) -> Result<Vec<Result<()>>>;
 
     // Mailboxes and messages.
 

@@ -150,6 +150,8 @@ impl Port {
 pub struct MailRoot {
     folder: Arc<TempDir>,
     configs_made: Arc<AtomicU32>,
+    /// The certificate that its daemons trust as a root, in place of those of the system.
+    trusted: Option<PathBuf>,
 }
 
 impl Default for MailRoot {
@@ -165,6 +167,15 @@ impl MailRoot {
         Self {
             folder: Arc::new(folder),
             configs_made: Arc::default(),
+            trusted: None,
+        }
+    }
+
+    /// An empty one, whose daemons trust this certificate as a root, and no other.
+    pub fn trusting(certificate: &Path) -> Self {
+        Self {
+            trusted: Some(certificate.to_owned()),
+            ..Self::new()
         }
     }
 
@@ -264,6 +275,38 @@ impl Daemon {
         client.unwrap_or_else(|error| panic!("{address} can't log in: {error}"))
     }
 
+    /// A plain client that is logged in for submission, over TLS.
+    pub fn submission(&self, address: &str, password: &str) -> Lines {
+        let client = self.door(Port::Smtps).log_in_to_send(address, password);
+        client.unwrap_or_else(|error| panic!("{address} can't log in: {error}"))
+    }
+
+    /// Waits until a message with this text is in an INBOX; that message.
+    ///
+    /// # Panics
+    ///
+    /// When there is none in time.
+    pub fn wait_for_mail(&self, (address, password): (&str, &str), text: &str) -> String {
+        let mut client = self.imap(address, password);
+        client.imap("SELECT INBOX").expect("there is an INBOX");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (_, found) = client.imap("NOOP").expect("the connection lasts");
+            assert!(found.starts_with("OK"), "{found}");
+            let fetched = client.imap("FETCH 1:* BODY.PEEK[]");
+            let (untagged, _) = fetched.expect("the mailbox can be read");
+            if let Some(response) = untagged.iter().find(|it| it.contains(text)) {
+                let (_, message) = response.split_once("}").expect("it is a literal");
+                return message.trim_end_matches(')').to_owned();
+            }
+            assert!(
+                Instant::now() < until,
+                "{address} has no {text:?} in:\n{untagged:#?}\nthe log:\n{}",
+                self.log()
+            );
+        }
+    }
+
     /// Makes an account through the command line.
     pub fn add_user(&self, address: &str, password: &str) {
         let input = format!("{password}\n");
@@ -346,6 +389,20 @@ impl Daemon {
         self.start();
     }
 
+    /// As [`restart`](Self::restart), with SIGHUP at its first word.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn restart_and_hang_up(&mut self) {
+        assert!(self.child.is_none(), "it has not ended");
+        self.choose_ports();
+        self.spawn();
+        self.log.wait(|log| log.lines.first().map(drop));
+        self.hang_up();
+        assert!(self.is_up(), "it ended:\n{}", self.log());
+    }
+
     /// Ends it as an operator does. It must exit with 0, and nothing may be in its log that an
     /// operator would have to act upon.
     pub fn finish(mut self) {
@@ -365,10 +422,13 @@ impl Daemon {
     /// Waits for a line with this text; the line.
     pub fn wait_for_log(&self, text: &str) -> String {
         let has_text = |line: &&String| line.contains(text);
-        let found = self
-            .log
-            .wait(|log| log.lines.iter().find(has_text).cloned());
-        found.unwrap_or_else(|| panic!("{text:?} was not logged:\n{}", self.log()))
+        let found = self.log.wait(|log| {
+            let found = log.lines.iter().find(has_text).cloned();
+            (found.is_some() || log.is_over).then_some(found)
+        });
+        found
+            .flatten()
+            .unwrap_or_else(|| panic!("{text:?} was not logged:\n{}", self.log()))
     }
 
     fn signal(&self, signal: Signal) {
@@ -378,24 +438,29 @@ impl Daemon {
 
     fn start(&mut self) {
         for _ in 0..STARTS_MAX {
-            for port in Port::ALL {
-                let (section, key) = port.keys();
-                self.config[section][key] = json!(free_port());
-            }
-            self.write_config();
-            if self.try_start() {
+            self.choose_ports();
+            self.spawn();
+            if self.is_up() {
                 return;
             }
         }
         panic!("{} does not start:\n{}", self.kind.program(), self.log());
     }
 
-    /// Whether it started; if not, somebody has got one of its ports.
-    fn try_start(&mut self) -> bool {
+    fn choose_ports(&mut self) {
+        for port in Port::ALL {
+            let (section, key) = port.keys();
+            self.config[section][key] = json!(free_port());
+        }
+        self.write_config();
+    }
+
+    fn spawn(&mut self) {
         self.log = Arc::default();
         let child = Command::new(self.kind.path())
             .arg("--config")
             .arg(&self.config_path)
+            .envs(self.root.trusted.iter().map(|it| ("SSL_CERT_FILE", it)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -405,6 +470,10 @@ impl Daemon {
         let log = Arc::clone(&self.log);
         std::thread::spawn(move || log.fill(stderr));
         self.child = Some(child);
+    }
+
+    /// Waits until it has started, or has not: then somebody has got one of its ports.
+    fn is_up(&mut self) -> bool {
         let is_listening = |line: &&String| line.contains("listening for ");
         let is_up = self.log.wait(|log| {
             let is_up = log.lines.iter().filter(is_listening).count() == Port::ALL.len();

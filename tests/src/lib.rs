@@ -8,6 +8,8 @@
 //!   Whatever carries its bytes is a [`Wire`].
 //! - A [`Disk`] is what a simulated machine keeps its mail on: it loses power, fails and runs full.
 //! - A [`Daemon`](daemon::Daemon) is a process, for the suites that need one.
+//! - A [`Peer`](peers::Peer) is another mail server, other people's, as a process.
+//! - A [`Sink`](sink::Sink) is a server that takes all mail, and tells what it took.
 //! - A [`DnsWorld`] is all that there is in the DNS; a [`DnsServer`] has it behind sockets.
 
 mod client;
@@ -21,9 +23,12 @@ pub mod journeys;
 pub mod jwt;
 pub mod lines;
 mod pattern;
+pub mod peers;
 mod pipe;
+pub mod programs;
 mod setup;
 pub mod simulation;
+pub mod sink;
 mod site;
 mod world;
 

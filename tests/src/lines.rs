@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::aws_lc_rs,
@@ -78,6 +79,22 @@ impl Door {
         match completion.starts_with("OK") {
             true => Ok(client),
             false => Err(io::Error::other(completion)),
+        }
+    }
+
+    /// Connects to submission, and logs in.
+    ///
+    /// # Errors
+    ///
+    /// See [`connect`](Self::connect); also a login that is refused.
+    pub fn log_in_to_send(&self, address: &str, password: &str) -> io::Result<Lines> {
+        let mut client = self.connect()?;
+        client.read_reply()?;
+        client.smtp("EHLO client.example.net")?;
+        let login = STANDARD.encode(format!("\0{address}\0{password}"));
+        match client.smtp(&format!("AUTH PLAIN {login}"))? {
+            (235, _) => Ok(client),
+            (_, text) => Err(io::Error::other(text)),
         }
     }
 }

@@ -84,6 +84,11 @@ impl Site {
         }
     }
 
+    /// A site over a wire to which somebody else holds on, too.
+    pub fn shared(wire: Rc<RefCell<dyn Wire>>) -> Self {
+        Self { wire }
+    }
+
     /// Connects to the first server. With implicit TLS, the handshake is done.
     pub fn connect(&self, listener: ListenerKind) -> Client {
         self.connect_to(ServerIndex(0), listener)

@@ -35,6 +35,7 @@ promises! {
     mail_of_a_killed_process_is_delivered_by_the_other,
     faulty_configuration_changes_nothing_on_hangup,
     changed_limits_hold_after_hangup,
+    hangup_at_the_first_word_is_heeded,
     new_domain_is_hosted_after_hangup,
     terminated_daemon_finishes_what_runs,
     new_password_holds_at_once_and_the_old_one_no_more,
@@ -150,6 +151,14 @@ fn changed_limits_hold_after_hangup(kind: Kind) {
     let mail = "MAIL FROM:<bob@example.net> SIZE=1001";
     assert_eq!(reply_to(&mut client, mail), 552);
     daemon.wait_for_log("DEBUG");
+    daemon.finish();
+}
+
+fn hangup_at_the_first_word_is_heeded(kind: Kind) {
+    let mut daemon = MailRoot::new().start(kind);
+    assert!(daemon.stop().success());
+    daemon.restart_and_hang_up();
+    daemon.wait_for_log("configuration read again");
     daemon.finish();
 }
 

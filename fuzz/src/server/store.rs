@@ -9,9 +9,10 @@ use rmail_proto::{
     mime::Summary,
 };
 use rmail_store::{
-    Account, AccountWrite, DirectoryWrite, Listing, MailboxChanges, MailboxRef, MailboxState,
-    MessageChanges, PeerNews, QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind,
-    SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError, StoredMessage, Upload, Written,
+    Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Listing,
+    MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter, QueuedMessage,
+    QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId, Store,
+    StoreError, StoredMessage, Upload, Written,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -152,6 +153,22 @@ impl Store for OneMessage {
         _now: UnixTime,
         _batch: Vec<DirectoryWrite>,
     ) -> Result<Vec<Result<AccountId>>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn aliases(&self, _filter: &AliasFilter) -> Result<Vec<Alias>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn alias(&self, _address: &Address) -> Result<Option<Alias>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn addressee(&self, _address: &Address) -> Result<Option<Addressee>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn write_aliases(&self, _batch: Vec<AliasWrite>) -> Result<Vec<Result<()>>> {
         unreachable!("a search asks for messages alone")
     }
 

@@ -18,8 +18,7 @@ use core::fmt;
 use bytes::Bytes;
 
 pub use call::{
-    Call, Config, Credentials, Message, Notify, Protocol, Recipient, Reply, Report, Return,
-    ScramInput, Security,
+    Call, Config, Credentials, Message, Protocol, Recipient, Reply, Report, ScramInput, Security,
 };
 pub use extensions::{Extensions, Mechanisms};
 pub use fate::{End, Fate, Stage, Trouble};
@@ -290,6 +289,7 @@ impl Client {
             | Trouble::TooLarge { .. }
             | Trouble::ContentUnavailable
             | Trouble::ConnectionSpent
+            | Trouble::OwnName
             | Trouble::TlsUnavailable
             | Trouble::StartTlsRefused(_)
             | Trouble::AuthUnavailable

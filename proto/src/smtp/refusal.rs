@@ -55,8 +55,8 @@ refusals! {
     relay_denied = 550 5 . 7 . 1 "We do not relay to that domain";
     /// There is no such recipient in a hosted domain.
     no_such_mailbox = 550 5 . 1 . 1 "No such mailbox here";
-    /// The account exists and takes no mail.
-    mailbox_disabled = 550 5 . 2 . 1 "That mailbox is disabled";
+    /// An alias leads to more addresses than are followed: an operator must see to it.
+    alias_too_large = 451 4 . 3 . 5 "That alias leads to too many addresses, try again later";
     /// The store can't answer now.
     temporary_failure = 451 4 . 3 . 0 "Temporary failure, try again later";
     /// The disk is full.

@@ -58,6 +58,35 @@ fn refused_session_takes_no_message() {
 }
 
 #[test]
+fn server_that_bears_our_name_gets_nothing() {
+    let waiting = || vec![message(1, &["a@b.c"], HELLO)];
+    let mut peer = connect(config(Security::Opportunistic), waiting());
+    peer.play("S: 220 MX.example.com ESMTP\nC: QUIT");
+    assert_eq!(*peer.world.trouble(), Trouble::OwnName);
+    let mut peer = connect(config(Security::Opportunistic), waiting());
+    peer.play(
+        "S: 220 mx.example.com.example.net ESMTP
+         C: EHLO mx.example.com
+         S: 250-mx.example.com at your service
+         S: 250 STARTTLS
+         C: QUIT",
+    );
+    assert_eq!(*peer.world.trouble(), Trouble::OwnName);
+    assert_eq!(peer.world.waiting.len(), 1);
+    let trusting = Config {
+        shuns_own_name: false,
+        ..config(Security::Cleartext)
+    };
+    let mut peer = connect(trusting, waiting());
+    peer.play(
+        "S: 220 mx.example.com ESMTP
+         C: EHLO mx.example.com
+         S: 250 mx.example.com
+         C: MAIL FROM:<alice@example.com>",
+    );
+}
+
+#[test]
 fn helo_follows_where_ehlo_is_not_known() {
     let mut peer = connect(
         config(Security::Opportunistic),

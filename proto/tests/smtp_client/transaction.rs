@@ -2,7 +2,10 @@
 
 use rmail_proto::{
     Close,
-    smtp::client::{End, Fate, Notify, Protocol, Return, Security},
+    smtp::{
+        Notify, Return,
+        client::{End, Fate, Protocol, Security},
+    },
 };
 
 use crate::world::{HELLO, config, connect, greeted, message, one_message};
@@ -271,7 +274,7 @@ fn delivery_status_parameters_are_passed_on_to_a_peer_that_knows_them() {
     let (mut first, content) = message(1, &["a@b.c"], HELLO);
     first.return_of_content = Some(Return::Headers);
     first.envelope_id = Some("QQ314159".to_owned());
-    first.recipients[0].notify = Some(Notify::Never);
+    first.recipients[0].notify = Some(Notify::default());
     first.recipients[0].original = Some("rfc822;a@b.c".to_owned());
     for (offers, knows) in [
         (vec!["mx", "DSN", "SIZE"], true),

@@ -154,6 +154,7 @@ pub(crate) fn config(security: Security) -> Config {
     Config {
         protocol: Protocol::Smtp,
         hostname: Domain::parse("mx.example.com").unwrap(),
+        shuns_own_name: true,
         security,
         credentials: None,
     }

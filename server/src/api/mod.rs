@@ -2,6 +2,7 @@
 //! and what a request must bring along.
 
 pub mod answer;
+pub mod compose;
 pub mod discovery;
 pub mod error;
 pub mod exchange;

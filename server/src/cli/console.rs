@@ -58,7 +58,7 @@ impl Console<'_> {
     /// Asks for a new password: twice at the terminal, or one line of the input.
     pub(super) fn new_password(&mut self, from_input: bool) -> Result<Secret<String>, Failure> {
         let password = match from_input {
-            true => self.read_password()?,
+            true => self.read_secret("password", limits::PASSWORD_BYTES)?,
             false => self.ask_password()?,
         };
         check_password(password.reveal()).map_err(Failure)?;
@@ -85,14 +85,19 @@ impl Console<'_> {
         Ok(answer.trim().eq_ignore_ascii_case(word))
     }
 
-    fn read_password(&mut self) -> Result<Secret<String>, Failure> {
+    /// Reads one line of the input that nobody else is to see.
+    pub(super) fn read_secret(
+        &mut self,
+        what: &str,
+        bytes_max: usize,
+    ) -> Result<Secret<String>, Failure> {
         let mut line = Zeroizing::new(String::new());
-        let bound = limits::PASSWORD_BYTES as u64 + 2;
+        let bound = bytes_max as u64 + 2;
         let read = self.input.take(bound).read_line(&mut line);
-        read.map_err(|error| Failure(format!("the password can't be read: {error}")))?;
-        let password = line.strip_suffix('\n').unwrap_or(&line);
-        let password = password.strip_suffix('\r').unwrap_or(password);
-        Ok(Secret::new(password.to_owned()))
+        read.map_err(|error| Failure(format!("the {what} can't be read: {error}")))?;
+        let secret = line.strip_suffix('\n').unwrap_or(&line);
+        let secret = secret.strip_suffix('\r').unwrap_or(secret);
+        Ok(Secret::new(secret.to_owned()))
     }
 
     fn ask_password(&mut self) -> Result<Secret<String>, Failure> {

@@ -1,54 +1,33 @@
-//! The directory of accounts as commands use it: whether a server runs or not.
+//! The directory of accounts and aliases as commands use it: whether a server runs or not.
 
 use std::thread;
 
-use rmail_proto::{AccountId, Address, AddressError, Domain};
-use rmail_store::{Account, DirectoryWrite, Store, StoreError};
+use rmail_proto::{AccountId, Address};
+use rmail_store::{Account, AliasWrite, DirectoryWrite, Store, StoreError};
 
 use super::failure::Failure;
 use crate::{
+    aliases,
     config::Config,
     limits,
     outside::{clock, hints},
 };
 
-/// The accounts of one `mail_root`, and the domains that they may be in.
+/// The accounts and aliases of one `mail_root`, and the domains that they may be in.
 pub(super) struct Directory<'a> {
-    store: &'a dyn Store,
-    domains: &'a [Domain],
+    pub(super) store: &'a dyn Store,
+    pub(super) config: &'a Config,
 }
 
 impl<'a> Directory<'a> {
-    /// The accounts in a store.
+    /// Those in a store.
     pub(super) fn new(store: &'a dyn Store, config: &'a Config) -> Self {
-        Self {
-            store,
-            domains: &config.domains,
-        }
+        Self { store, config }
     }
 
     /// Parses an address that an account could have here.
     pub(super) fn parse_address(&self, text: &str) -> Result<Address, Failure> {
-        let address = Address::parse(text).map_err(|error| {
-            let reason = match error {
-                AddressError::LocalPart => "what stands before the @ is not well formed",
-                AddressError::Domain => "what stands after the @ is not well formed, or missing",
-                AddressError::LocalPartTooLong => "what stands before the @ is too long",
-                AddressError::DomainTooLong => "what stands after the @ is too long",
-            };
-            Failure(format!(
-                "{text:?} is no address: {reason}; write one like alice@example.com"
-            ))
-        })?;
-        if !self.domains.contains(address.domain()) {
-            let domain = address.domain();
-            let hosted: Vec<&str> = self.domains.iter().map(Domain::as_str).collect();
-            let hosted = hosted.join(", ");
-            return Err(Failure(format!(
-                "{domain} is not hosted here, only {hosted}; add it to \"domains\" in the \
-                 configuration first"
-            )));
-        }
+        let address = aliases::parse_address(self.config, text)?;
         if let Some((user, _tag)) = address.local_part().split_once('+') {
             return Err(Failure(format!(
                 "an account's address has no \"+\": mail for {text} reaches {user}@{} by itself",
@@ -97,6 +76,16 @@ impl<'a> Directory<'a> {
             self.store
                 .write_directory(clock::unix_now(), changes.to_vec())
         })?;
+        self.hint();
+        Ok(results)
+    }
+
+    /// The same for aliases.
+    pub(super) fn write_aliases(
+        &self,
+        changes: &[AliasWrite],
+    ) -> Result<Vec<Result<(), StoreError>>, Failure> {
+        let results = while_busy(|| self.store.write_aliases(changes.to_vec()))?;
         self.hint();
         Ok(results)
     }

@@ -5,6 +5,8 @@ use std::{io, path::Path};
 
 use rmail_store::StoreError;
 
+use crate::aliases::Fault;
+
 /// A sentence for people. The process ends with exit code 1.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure(pub(super) String);
@@ -23,6 +25,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let remedy = match &error {
@@ -31,6 +39,8 @@ impl From<StoreError> for Failure {
             StoreError::Failed(_) => "; check the disk, and that mail_root belongs to you",
             StoreError::NoSuchAccount
             | StoreError::AddressTaken
+            | StoreError::NoSuchAlias
+            | StoreError::AliasLoop(_)
             | StoreError::NoSuchMailbox
             | StoreError::NoSuchMessage
             | StoreError::ChangedSince

@@ -1,5 +1,6 @@
 //! The command line, the same for both daemons.
 
+mod alias;
 mod check;
 mod console;
 mod directory;
@@ -11,6 +12,7 @@ mod quickstart;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod token;
 mod user;
 
 use std::{
@@ -23,8 +25,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rmail_store::{RealFiles, SqliteStore, Store};
 
 use self::{
-    console::Console, directory::Directory, failure::Failure, queue::QueueCommand,
-    user::UserCommand,
+    alias::AliasCommand, console::Console, directory::Directory, failure::Failure,
+    queue::QueueCommand, token::TokenCommand, user::UserCommand,
 };
 use crate::{config::Config, outside::random};
 
@@ -66,6 +68,17 @@ enum Command {
     /// Make, list, change, delete and import accounts, whether the server runs or not
     #[command(subcommand)]
     User(UserCommand),
+    /// Make and void tokens of the HTTP API, whether the server runs or not
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make, list, change, test and remove aliases, whether the server runs or not
+    ///
+    /// An alias hands the mail for its address to others, here and at other servers. In front of
+    /// the @ it may have wildcards: * for any run of characters, ? for any one. *@example.com is
+    /// the catch-all. An exact address goes first, then the pattern with the most literal text;
+    /// the catch-all comes last.
+    #[command(subcommand)]
+    Alias(AliasCommand),
     /// See and steer mail that is not finished, whether the server runs or not
     ///
     /// A message stays in the queue until each of its recipients has it, or its sender was told
@@ -97,7 +110,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 8] = [
+const EXAMPLES: [(&[&str], &str); 13] = [
     (
         &[],
         "Examples:
@@ -115,6 +128,7 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
   echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin
   rmail user list --json
   rmail user passwd alice@example.com
+  rmail user set bob@example.com --quota 10G
   rmail user delete bob@example.com",
     ),
     (
@@ -124,11 +138,52 @@ Signals: SIGTERM and SIGINT finish what runs, and end; SIGHUP reads the configur
   echo \"$PASSWORD\" | rmail user add bob@example.com --password-stdin",
     ),
     (
+        &["user", "set"],
+        "Examples:
+  rmail user set bob@example.com --quota 10G --name 'Bob B.'
+  rmail user set bob@example.com --enabled no",
+    ),
+    (
+        &["token"],
+        "Examples:
+  TOKEN=$(rmail token issue alice@example.com)
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:9002/folders
+  echo \"$TOKEN\" | rmail token revoke
+  rmail token revoke-all alice@example.com",
+    ),
+    (
         &["user", "import"],
         "Example of a file:
   # address          password
   alice@example.com  correct horse battery staple
   bob@example.com    tr0ub4dor&3",
+    ),
+    (
+        &["alias"],
+        "Examples:
+  rmail alias add info@example.com alice@example.com bob@example.net
+  rmail alias add 'sales-*@example.com' alice@example.com    quoted, for the shell
+  rmail alias add '*@example.com' alice@example.com          all that nobody else takes
+  rmail alias test sales-7@example.com                       who would get it, and why
+  rmail alias list --target alice@example.com
+  rmail alias remove info@example.com 'sales-*@example.com'",
+    ),
+    (
+        &["alias", "add"],
+        "Examples:
+  rmail alias add info@example.com alice@example.com bob@example.net
+  rmail alias add 'sales-*@example.com' alice@example.com
+  rmail alias add --replace info@example.com bob@example.com
+
+Targets may be accounts, other aliases, and addresses at other servers. What goes to another
+server keeps its sender, which some of them take only from the sender's own server (SPF).",
+    ),
+    (
+        &["alias", "test"],
+        "Example:
+  rmail alias test sales-7@example.com && echo somebody gets it
+
+The exit code is 0 when somebody would get the mail, else 1.",
     ),
     (
         &["queue"],
@@ -213,6 +268,22 @@ fn execute(
             let store = open_store(&config)?;
             let directory = Directory::new(&*store, &config);
             user::run(console, &directory, &command).map(|()| Outcome::Done)
+        }
+        Command::Token(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            let known = config.clone();
+            let directory = Directory::new(&*store, &known);
+            token::run(console, &directory, config, &command).map(|()| Outcome::Done)
+        }
+        Command::Alias(command) => {
+            let (config, _warnings) = settings::read(&path, program)?;
+            let store = open_store(&config)?;
+            let directory = Directory::new(&*store, &config);
+            match alias::run(console, &directory, &command)? {
+                true => Ok(Outcome::Done),
+                false => Ok(Outcome::Faulty),
+            }
         }
         Command::Queue(command) => {
             let (config, _warnings) = settings::read(&path, program)?;

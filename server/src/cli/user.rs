@@ -27,6 +27,8 @@ pub(super) enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Change what an account may do and keep
+    Set(SetArgs),
     /// Delete an account with all its mail
     Delete {
         /// The account
@@ -55,6 +57,25 @@ pub(super) struct AddArgs {
     json: bool,
 }
 
+/// `user set`
+#[derive(Args, Debug)]
+pub(super) struct SetArgs {
+    /// The account
+    address: String,
+    /// Whether it may log in and receive mail; its tokens and sessions end with "no"
+    #[arg(long, value_name = "YES|NO", value_parser = parse_yes_or_no)]
+    enabled: Option<bool>,
+    /// Whether it may administer the server
+    #[arg(long, value_name = "YES|NO", value_parser = parse_yes_or_no)]
+    admin: Option<bool>,
+    /// Most bytes that it may keep: 500M, 10G, or none
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    quota: Option<u64>,
+    /// A name for people
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
 /// An account as `--json` prints it.
 #[derive(Serialize)]
 struct AccountLine {
@@ -62,6 +83,8 @@ struct AccountLine {
     id: String,
     admin: bool,
     enabled: bool,
+    display_name: String,
+    quota_bytes: u64,
     created: String,
 }
 
@@ -78,6 +101,7 @@ pub(super) fn run(
             address,
             password_stdin,
         } => set_password(console, directory, address, *password_stdin),
+        UserCommand::Set(args) => set(console, directory, args),
         UserCommand::Delete { address, yes } => delete(console, directory, address, *yes),
         UserCommand::Import(args) => import::run(console, directory, args),
     }
@@ -106,6 +130,11 @@ fn add(
     if directory.find(&address)?.is_some() {
         return Err(Failure(format!(
             "there is an account {address} already; \"user passwd {address}\" sets its password"
+        )));
+    }
+    if directory.store.alias(&address)?.is_some() {
+        return Err(Failure(format!(
+            "there is an alias {address}; \"alias remove {address}\" makes room for an account"
         )));
     }
     let password = console.new_password(args.password_stdin)?;
@@ -172,6 +201,58 @@ fn set_password(
     console.line(&format!("{} has a new password", account.address))
 }
 
+fn set(
+    console: &mut Console<'_>,
+    directory: &Directory<'_>,
+    args: &SetArgs,
+) -> Result<(), Failure> {
+    let account = directory.expect(&args.address)?;
+    let is_changed = args.enabled.is_some_and(|it| it != account.is_enabled);
+    directory.write(DirectoryWrite::UpdateAccount {
+        account: account.id,
+        update: AccountUpdate {
+            credential: None,
+            is_admin: args.admin,
+            is_enabled: args.enabled,
+            display_name: args.name.clone(),
+            quota_bytes: args.quota,
+            raise_generation: is_changed,
+        },
+    })?;
+    console.line(&format!("{} is changed", account.address))
+}
+
+fn parse_yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" => Ok(true),
+        "no" | "false" | "off" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
+}
+
+/// Bytes; `none` and 0 stand for no bound.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let refuse = || "write a size like 500M or 10G, or none".to_owned();
+    let text = text.to_ascii_uppercase();
+    if text == "NONE" {
+        return Ok(0);
+    }
+    let number = text.trim_end_matches('B').trim_end_matches('I');
+    let (digits, unit) = match number.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, &number[digits.len()..]),
+        None => (number, ""),
+    };
+    let power = match unit {
+        "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => 0,
+    };
+    let digits: u64 = digits.trim().parse().map_err(|_| refuse())?;
+    digits.checked_mul(1024_u64.pow(power)).ok_or_else(refuse)
+}
+
 fn delete(
     console: &mut Console<'_>,
     directory: &Directory<'_>,
@@ -206,6 +287,8 @@ impl AccountLine {
             id: parts.join("-"),
             admin: account.is_admin,
             enabled: account.is_enabled,
+            display_name: account.display_name.clone(),
+            quota_bytes: account.quota_bytes,
             created: DateTime::utc(account.created_at).rfc3339().to_string(),
         }
     }

@@ -53,11 +53,11 @@ pub(super) struct Conclusion {
     pub(super) verdicts: Vec<Verdict>,
 }
 
-/// A conclusion that waits for its reports.
+/// A conclusion, or an alias, that waits for its reports.
 #[derive(Debug)]
 pub struct Pending {
-    write: SpoolWrite,
-    origin: SpoolOrigin,
+    pub(super) write: SpoolWrite,
+    pub(super) origin: SpoolOrigin,
 }
 
 impl Original {
@@ -128,14 +128,14 @@ impl Node {
         mut pending: Pending,
         outcome: Result<Vec<(Content, Summary)>, StoreError>,
     ) {
-        let SpoolWrite::Conclude {
-            concluded,
-            retry_at,
-            reports: spooled,
-            ..
-        } = &mut pending.write
+        let (SpoolWrite::Conclude {
+            reports: spooled, ..
+        }
+        | SpoolWrite::Expand {
+            reports: spooled, ..
+        }) = &mut pending.write
         else {
-            unreachable!("reports belong to a conclusion");
+            unreachable!("reports belong to a conclusion or an alias");
         };
         match outcome {
             Ok(composed) => {
@@ -145,18 +145,29 @@ impl Node {
             }
             Err(error) => {
                 super::log_failure(&error, "a report can't be written");
-                // Nobody is given up of whom nobody would be told.
-                for concluded in concluded.iter_mut() {
-                    if concluded.fate == Fate::Failed {
-                        concluded.fate = Fate::Waiting;
-                    }
-                }
-                let later = UnixTime(now.unix.0 + limits::HOLD.as_secs() as i64);
-                *retry_at = Some(retry_at.unwrap_or(later));
-                self.claim_remote_at(now, later);
+                self.keep_untold(now, &mut pending.write);
             }
         }
         self.write_spool(now, pending.write, pending.origin);
+    }
+
+    /// Nobody is given up of whom nobody would be told.
+    fn keep_untold(&mut self, now: Now, write: &mut SpoolWrite) {
+        if let SpoolWrite::Conclude {
+            concluded,
+            retry_at,
+            ..
+        } = write
+        {
+            for concluded in concluded.iter_mut() {
+                if concluded.fate == Fate::Failed {
+                    concluded.fate = Fate::Waiting;
+                }
+            }
+            let later = UnixTime(now.unix.0 + limits::HOLD.as_secs() as i64);
+            *retry_at = Some(retry_at.unwrap_or(later));
+            self.claim_remote_at(now, later);
+        }
     }
 
     fn report_entry(&self, report: Report, content: Content, summary: Summary) -> NewSpoolEntry {
@@ -190,7 +201,7 @@ impl Node {
 
     /// What the sender is to be told: of failures, of successes, of a delay (which is tried until
     /// then).
-    fn reports(
+    pub(super) fn reports(
         &mut self,
         now: Now,
         conclusion: &Conclusion,
@@ -254,7 +265,7 @@ impl Verdict {
         let wanted = self.recipient.notice.wanted();
         match (kind, self.fate) {
             (Kind::Failure, Fate::Failed) => wanted.failure,
-            (Kind::Success, Fate::Delivered) => wanted.success,
+            (Kind::Success, Fate::Delivered | Fate::Expanded) => wanted.success,
             (Kind::Success, Fate::Relayed) => wanted.success && !self.is_passed_on,
             (Kind::Delay { .. }, Fate::Waiting) => wanted.delay,
             (Kind::Failure | Kind::Success | Kind::Delay { .. }, _) => false,
@@ -281,12 +292,12 @@ impl Verdict {
         let (recipient, by, answer) = (&self.recipient.path, &self.told.by, &self.told.answer);
         match self.fate {
             Fate::Relayed => tracing::info!(%mail, %recipient, %by, %answer, "relayed"),
-            Fate::Delivered => {}
+            Fate::Delivered | Fate::Expanded => {}
             Fate::Waiting => {
                 let again = retry_at.map_or(0, |at| at.0);
                 tracing::info!(%mail, %recipient, %by, %answer, again, "put off");
             }
-            Fate::Failed | Fate::Expanded | Fate::Dropped => {
+            Fate::Failed | Fate::Dropped => {
                 tracing::warn!(%mail, %recipient, %by, %answer, "failed");
             }
         }

@@ -187,7 +187,7 @@ impl Node {
                     answer: error,
                 },
             };
-            self.lose_connection(now, session, Some(failure), false);
+            self.lose_connection(now, session, Some((Fault::Host, failure)));
             return None;
         }
         if self.stopping.is_some() {
@@ -250,6 +250,7 @@ impl Node {
             Config {
                 protocol,
                 hostname: self.config.hostname.clone(),
+                shuns_own_name: matches!(destination.next_hop, NextHop::Mx(_)),
                 security,
                 credentials,
             },
@@ -274,7 +275,7 @@ impl Node {
             let recipient = &entry.recipients[place].1;
             smtp::client::Recipient {
                 path: recipient.path.clone(),
-                notify: recipient.notice.notify.map(client_notify),
+                notify: recipient.notice.notify,
                 original: recipient.notice.orcpt.clone(),
             }
         });
@@ -287,10 +288,7 @@ impl Node {
             parts: parts_behind(&entry.summary.parts, skipped),
             eight_bit: true,
             smtputf8: entry.smtputf8,
-            return_of_content: entry.notice.ret.map(|ret| match ret {
-                smtp::Return::Full => smtp::client::Return::Full,
-                smtp::Return::Headers => smtp::client::Return::Headers,
-            }),
+            return_of_content: entry.notice.ret,
             envelope_id: entry.notice.envid.clone(),
         };
         let connection = outbound.connections.get_mut(&session);
@@ -464,7 +462,7 @@ impl Node {
         let failure = match end {
             End::Finished | End::Broken(Trouble::ShuttingDown | Trouble::ConnectionSpent) => None,
             End::Broken(trouble) => Some((
-                trouble.is_tls() && connection.security == Security::Opportunistic,
+                Fault::of(&trouble, connection.security),
                 Failure {
                     status: trouble.enhanced(),
                     told: Told {
@@ -478,27 +476,20 @@ impl Node {
             // One that has served before was just tired of waiting: another may be opened.
             Some((_, failure)) if connection.is_proven => {
                 tracing::debug!(session = session.0, why = %failure.told.answer, "ended");
-                self.lose_connection(now, session, None, false);
+                self.lose_connection(now, session, None);
             }
-            Some((is_tls, failure)) => self.lose_connection(now, session, Some(failure), is_tls),
-            None => self.lose_connection(now, session, None, false),
+            failure => self.lose_connection(now, session, failure),
         }
     }
 
     /// The session of a connection is over.
     pub(super) fn handle_dialled_over(&mut self, now: Now, session: SessionId) {
         self.handle_lookup_over(now, session);
-        self.lose_connection(now, session, None, false);
+        self.lose_connection(now, session, None);
     }
 
-    /// A connection is gone, and perhaps its host is no good; or its TLS is not.
-    fn lose_connection(
-        &mut self,
-        now: Now,
-        session: SessionId,
-        failure: Option<Failure>,
-        is_tls: bool,
-    ) {
+    /// A connection is gone, and perhaps something is no good.
+    fn lose_connection(&mut self, now: Now, session: SessionId, failure: Option<(Fault, Failure)>) {
         let Some(connection) = self.outbound.connections.remove(&session) else {
             return;
         };
@@ -508,10 +499,10 @@ impl Node {
             lot.broken += 1;
             self.give_back(now, id, &key, false);
         }
-        if let Some(failure) = failure
+        if let Some((fault, failure)) = failure
             && let Some(destination) = self.outbound.destinations.get_mut(&key)
         {
-            destination.note_failure(connection.address, failure, is_tls);
+            destination.note_failure(connection.address, fault, failure);
         }
         self.advance_destination(now, &key);
         // The room that it leaves may be for another destination.
@@ -566,18 +557,47 @@ impl Node {
     }
 }
 
+/// What is no good when a connection failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fault {
+    /// The host.
+    Host,
+    /// Its TLS, which need not be.
+    Tls,
+    /// The host, which is ourselves, and those behind it.
+    Ourselves,
+}
+
+impl Fault {
+    fn of(trouble: &Trouble, security: Security) -> Self {
+        if *trouble == Trouble::OwnName {
+            Self::Ourselves
+        } else if trouble.is_tls() && security == Security::Opportunistic {
+            Self::Tls
+        } else {
+            Self::Host
+        }
+    }
+}
+
 impl ActiveDestination {
-    fn note_failure(&mut self, address: SocketAddr, failure: Failure, is_tls: bool) {
-        if let Hosts::Known(hosts) = &mut self.hosts {
-            let host = hosts.iter_mut().find(|host| host.found.address == address);
-            if let Some(host) = host {
-                match is_tls && !host.is_cleartext {
-                    true => host.is_cleartext = true,
-                    false => host.is_bad = true,
-                }
+    fn note_failure(&mut self, address: SocketAddr, fault: Fault, failure: Failure) {
+        let hosts = match &mut self.hosts {
+            Hosts::Known(hosts) => hosts.as_mut_slice(),
+            Hosts::Unknown | Hosts::Asked => &mut [],
+        };
+        if let Some(place) = hosts.iter().position(|it| it.found.address == address) {
+            match fault {
+                Fault::Tls if !hosts[place].is_cleartext => hosts[place].is_cleartext = true,
+                Fault::Tls | Fault::Host => hosts[place].is_bad = true,
+                // Hosts that are no better than we are would give it to us (RFC 5321 §5.1).
+                Fault::Ourselves => hosts[place..].iter_mut().for_each(|it| it.is_bad = true),
             }
         }
-        self.failure = Some(failure);
+        // Where a better host may come back, it waits for that.
+        if fault != Fault::Ourselves || self.failure.is_none() {
+            self.failure = Some(failure);
+        }
     }
 }
 
@@ -646,15 +666,4 @@ fn parts_behind(stored: &[u8], skipped_bytes: u64) -> Bytes {
     let parts = Parts::decode(stored);
     let parts = parts.and_then(|parts| Parts::new(parts.iter().map(shifted).collect()));
     parts.map_or_else(Bytes::new, |parts| parts.encode().into())
-}
-
-fn client_notify(notify: smtp::Notify) -> smtp::client::Notify {
-    match notify == smtp::Notify::default() {
-        true => smtp::client::Notify::Never,
-        false => smtp::client::Notify::On {
-            success: notify.success,
-            failure: notify.failure,
-            delay: notify.delay,
-        },
-    }
 }

@@ -7,6 +7,7 @@
 //!                        ▲                                            written to the account
 //!                        └──── put off, looked at again ◄── failed ───────────┤
 //!           refused, with a report ◄── no such mailbox       recipient done ◄──┘ (synced)
+//!                 looked up again ◄── an alias: see `expansion`
 //! ```
 //!
 //! A recipient is marked done in the spool only after its mailbox is synced; delivering the same
@@ -23,18 +24,25 @@ use rmail_proto::{
     smtp::{EnhancedCode, Recipient},
 };
 use rmail_store::{
-    Account, AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, Fate, Lots,
-    NewMessage, NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, StoreError, Told,
+    AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, Fate, Lots, NewMessage,
+    NewSpoolEntry, SpoolEntry, SpoolId, SpoolWrite, StoreError, Told,
 };
 
 use super::{
     Job, Node, NodeTimer,
     conclusions::{Conclusion, Verdict},
-    directory::{Lookup, postmaster_domain},
+    directory::{Found, Lookup, postmaster_domain},
     lifecycle::Stopping,
     writes::{AccountOrigin, SpoolOrigin, content_bytes},
 };
 use crate::{limits, outbound::report::Original};
+
+/// What is said of a recipient: the status code, and for people.
+pub(super) type Words = (EnhancedCode, &'static str);
+
+const IN_MAILBOX: Words = (EnhancedCode(2, 1, 5), "");
+
+const NO_MAILBOX: Words = (EnhancedCode(5, 1, 1), "there is no such mailbox any more");
 
 /// An active entry. The same as its id in the spool.
 pub(super) type DeliveryId = SpoolId;
@@ -58,9 +66,9 @@ pub(super) struct Delivery {
 
 /// A message that is being delivered.
 #[derive(Debug)]
-struct Active {
-    original: Original,
-    reverse_path: ReversePath,
+pub(super) struct Active {
+    pub(super) original: Original,
+    pub(super) reverse_path: ReversePath,
     summary: Arc<Summary>,
     content: Content,
     /// Those that are not done, by their positions in the envelope.
@@ -75,6 +83,11 @@ struct Pending {
 }
 
 impl Active {
+    /// One that is not done.
+    pub(super) fn recipient(&self, position: u32) -> &Recipient {
+        &self.recipients[&position].recipient
+    }
+
     fn recipients(
         recipients: impl IntoIterator<Item = (u32, Recipient)>,
     ) -> BTreeMap<u32, Pending> {
@@ -112,6 +125,11 @@ impl Delivery {
     pub(super) fn release(&mut self, content: &Content) {
         self.reserved -= 1;
         self.bytes -= content_bytes(content);
+    }
+
+    /// A message of the window.
+    pub(super) fn entry(&self, id: DeliveryId) -> &Active {
+        &self.active[&id]
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -222,21 +240,30 @@ impl Node {
         self.wake_at(NodeTimer::Claim, at);
     }
 
-    /// The account of a recipient is known now.
+    /// Who a recipient is is known now.
     pub(super) fn handle_recipient_found(
         &mut self,
         now: Now,
         id: DeliveryId,
         position: u32,
-        outcome: Result<Option<&Account>, StoreError>,
+        outcome: Result<Found, StoreError>,
     ) {
         let Some(active) = self.delivery.active.get_mut(&id) else {
             return;
         };
         match outcome {
-            Ok(Some(account)) => self.queue_recipient(id, position, account.id),
-            // The account was deleted since.
-            Ok(None) => self.conclude_local(now, id, &[position], Fate::Failed),
+            Ok(Found::Account(account)) => self.queue_recipient(id, position, account.id),
+            Ok(Found::Alias { accounts, foreign }) => {
+                let accounts = accounts.iter().map(|account| account.address.clone());
+                self.expand(now, id, position, accounts.chain(foreign).collect());
+            }
+            // The account or alias was deleted since.
+            Ok(Found::Nobody) => self.fail_for_good(now, id, position, &NO_MAILBOX),
+            Ok(Found::TooMany) => {
+                let recipient = &active.recipients[&position].recipient.path;
+                tracing::warn!(%recipient, "an alias leads to too many addresses");
+                active.fail(&[position], "the alias leads to too many addresses");
+            }
             Err(error) => active.fail(&[position], &error.to_string()),
         }
         self.start_workers(now);
@@ -308,20 +335,38 @@ impl Node {
             self.write_spool(now, finish, SpoolOrigin::Nobody);
         }
         if !told.is_empty() {
-            self.conclude_local(now, id, &told, Fate::Delivered);
+            self.conclude_local(now, id, &told, Fate::Delivered, &IN_MAILBOX);
         }
     }
 
     /// Recipients have met a fate of which the sender may have to be told; they leave the window
     /// once it is written.
-    fn conclude_local(&mut self, now: Now, id: DeliveryId, positions: &[u32], fate: Fate) {
+    fn conclude_local(
+        &mut self,
+        now: Now,
+        id: DeliveryId,
+        positions: &[u32],
+        fate: Fate,
+        (status, answer): &Words,
+    ) {
+        let conclusion = self.conclusion_of(id, positions, fate, (*status, answer));
+        self.conclude(now, conclusion);
+    }
+
+    /// A recipient never gets the message, and its sender is told why.
+    pub(super) fn fail_for_good(&mut self, now: Now, id: DeliveryId, position: u32, words: &Words) {
+        self.conclude_local(now, id, &[position], Fate::Failed, words);
+    }
+
+    /// What has become of recipients, for the report on them.
+    pub(super) fn conclusion_of(
+        &self,
+        id: DeliveryId,
+        positions: &[u32],
+        fate: Fate,
+        (status, answer): Words,
+    ) -> Conclusion {
         let active = &self.delivery.active[&id];
-        let (status, answer) = match fate {
-            Fate::Delivered => (EnhancedCode(2, 1, 5), ""),
-            Fate::Waiting | Fate::Relayed | Fate::Failed | Fate::Expanded | Fate::Dropped => {
-                (EnhancedCode(5, 1, 1), "there is no such mailbox any more")
-            }
-        };
         let verdicts = positions.iter().map(|position| Verdict {
             position: *position,
             recipient: active.recipients[position].recipient.clone(),
@@ -334,7 +379,7 @@ impl Node {
             is_reply: false,
             is_passed_on: false,
         });
-        let conclusion = Conclusion {
+        Conclusion {
             original: active.original.clone(),
             reverse_path: active.reverse_path.clone(),
             destination: Destination::Local,
@@ -342,8 +387,7 @@ impl Node {
             is_delay_told: true,
             delivery: Some(id),
             verdicts: verdicts.collect(),
-        };
-        self.conclude(now, conclusion);
+        }
     }
 
     /// The fate of these recipients is written.
@@ -352,6 +396,34 @@ impl Node {
             for position in positions {
                 active.recipients.remove(position);
             }
+            self.check_finished(now, id);
+        }
+    }
+
+    /// Others have taken the place of a recipient.
+    pub(super) fn replace_recipient(
+        &mut self,
+        now: Now,
+        id: DeliveryId,
+        position: u32,
+        others: Vec<(u32, Recipient)>,
+    ) {
+        if let Some(active) = self.delivery.active.get_mut(&id) {
+            active.recipients.remove(&position);
+            let added: Vec<u32> = others.iter().map(|(position, _)| *position).collect();
+            active.recipients.extend(Active::recipients(others));
+            for position in added {
+                self.look_up_recipient(id, position);
+            }
+            self.start_workers(now);
+            self.check_finished(now, id);
+        }
+    }
+
+    /// A recipient is put off with the others of its message.
+    pub(super) fn fail_for_now(&mut self, now: Now, id: DeliveryId, position: u32, reason: &str) {
+        if let Some(active) = self.delivery.active.get_mut(&id) {
+            active.fail(&[position], reason);
             self.check_finished(now, id);
         }
     }
@@ -383,10 +455,10 @@ impl Node {
         {
             return self.queue_recipient(id, position, account.id);
         }
-        self.run(Job::FindAccount {
+        self.run(Job::FindRecipient {
             lookup: Lookup::Delivery(id, position),
             address,
-            or_first_admin: postmaster.is_some(),
+            config: Arc::clone(&self.config),
             directory: self.directory.edition(),
         });
     }

@@ -3,10 +3,31 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rmail_proto::{Address, Domain, ForwardPath};
-use rmail_store::{Account, Store, StoreError};
+use rmail_store::{
+    Account, Store, StoreError,
+    alias::{Meaning, folded, without_tag},
+};
 
 use super::{Asker, delivery::DeliveryId};
-use crate::limits;
+use crate::{aliases, config::Config, limits};
+
+/// Who gets the mail for an address.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Nobody.
+    Nobody,
+    /// An account, which may be disabled.
+    Account(Arc<Account>),
+    /// Those behind an alias; not nobody.
+    Alias {
+        /// Accounts here.
+        accounts: Vec<Arc<Account>>,
+        /// Addresses at other servers.
+        foreign: Vec<Address>,
+    },
+    /// An alias that leads on and on: see `limits::ALIAS_DEPTH` and `ALIAS_STEPS` of the store.
+    TooMany,
+}
 
 /// Answers that hold until the directory changes.
 #[derive(Debug, Default)]
@@ -46,6 +67,22 @@ impl Directory {
         self.edition
     }
 
+    /// Remembers what was found by a question of that edition. What stands behind an alias is
+    /// not: it may be long, and all addresses that a pattern takes would have it.
+    pub(super) fn remember_found(&mut self, edition: Edition, address: Address, found: &Found) {
+        match found {
+            Found::Nobody => self.remember(edition, address, None),
+            Found::Account(account) => self.remember(edition, address, Some(account.clone())),
+            Found::Alias { accounts, .. } => {
+                for account in accounts {
+                    let address = account.address.clone();
+                    self.remember(edition, address, Some(account.clone()));
+                }
+            }
+            Found::TooMany => {}
+        }
+    }
+
     /// Remembers the answer to a question of that edition, if it still holds.
     pub(super) fn remember(
         &mut self,
@@ -83,12 +120,37 @@ impl Directory {
     }
 }
 
-/// The account that mail for this address reaches: its own, or, for a subaddress (RFC 5233), the
-/// user's.
-pub(super) fn find_account(
+/// Finds out who gets the mail for an address that is, or was, in a hosted domain.
+pub(super) fn find_recipient(
     store: &dyn Store,
+    config: &Config,
     address: &Address,
-) -> Result<Option<Account>, StoreError> {
+) -> Result<Found, StoreError> {
+    let account = |account: Option<Account>| match account {
+        Some(account) => Found::Account(Arc::new(account)),
+        None => Found::Nobody,
+    };
+    if !config.hosts(address.domain()) {
+        // It was hosted when the message came.
+        return find_account(store, address).map(account);
+    }
+    let resolution = aliases::lead(store, config, address)?;
+    if let Some(Meaning::Account(own)) = resolution.steps.first().map(|step| &step.meaning) {
+        return Ok(account(Some(own.clone())));
+    }
+    let accounts = resolution.accounts().into_iter().cloned().map(Arc::new);
+    let accounts: Vec<Arc<Account>> = accounts.collect();
+    let foreign: Vec<Address> = resolution.foreign().into_iter().cloned().collect();
+    match accounts.is_empty() && foreign.is_empty() {
+        _ if resolution.cut.is_some() => Ok(Found::TooMany),
+        false => Ok(Found::Alias { accounts, foreign }),
+        true if aliases::is_postmaster(address) => aliases::first_admin(store).map(account),
+        true => Ok(Found::Nobody),
+    }
+}
+
+/// The account of this address, or, for a subaddress (RFC 5233), the user's.
+fn find_account(store: &dyn Store, address: &Address) -> Result<Option<Account>, StoreError> {
     if let Some(account) = store.account_by_address(address)? {
         return Ok(Some(account));
     }
@@ -96,19 +158,6 @@ pub(super) fn find_account(
         Some(user) => store.account_by_address(&user),
         None => Ok(None),
     }
-}
-
-/// Who reads a postmaster's mail: the account of that name, else the admin who was made first.
-pub(super) fn find_postmaster(
-    store: &dyn Store,
-    address: &Address,
-) -> Result<Option<Account>, StoreError> {
-    if let Some(account) = find_account(store, address)? {
-        return Ok(Some(account));
-    }
-    let accounts = store.accounts()?.into_iter();
-    let admins = accounts.filter(|account| account.is_admin && account.is_enabled);
-    Ok(admins.min_by_key(|account| account.id))
 }
 
 /// Whether an address is the account's own: without regard to case and subaddress.
@@ -128,14 +177,4 @@ pub(super) fn postmaster_domain<'a>(
             .then(|| address.domain())
             .filter(|domain| hosted.contains(domain)),
     }
-}
-
-fn without_tag(address: &Address) -> Option<Address> {
-    let (user, _) = address.local_part().split_once('+')?;
-    Address::new(user.to_owned(), address.domain().clone()).ok()
-}
-
-fn folded(address: &Address) -> Address {
-    let local_part = address.local_part().to_lowercase();
-    Address::new(local_part, address.domain().clone()).unwrap_or_else(|_| address.clone())
 }

@@ -451,6 +451,8 @@ pub(super) fn no_from(error: &StoreError) -> No {
         StoreError::AddressTaken
         | StoreError::NoSuchMessage
         | StoreError::ChangedSince
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchUpload
         | StoreError::NoSuchEntry
         | StoreError::InDelivery

@@ -22,10 +22,12 @@ use super::{
     Asker, Login,
     authentication::Protocol,
     conclusions::Pending,
-    directory::{Edition, Lookup, find_account, find_postmaster},
+    directory::{Edition, Found, Lookup, find_recipient},
+    smtp::Submission,
     writes::{AccountOrigin, SpoolOrigin},
 };
 use crate::{
+    aliases,
     api::{
         self,
         answer::{Answer, StoredBody},
@@ -73,16 +75,29 @@ pub enum Job {
     },
     /// See which logins hold no more.
     CheckLogins(Vec<Login>),
-    /// Find the account of an address.
-    FindAccount {
+    /// Find out who gets the mail for an address.
+    FindRecipient {
         /// Where the answer goes.
         lookup: Lookup,
         /// The address.
         address: Address,
-        /// A postmaster without an account of its own is the first admin.
-        or_first_admin: bool,
+        /// Which domains are hosted.
+        config: Arc<Config>,
         /// When it was asked.
         directory: Edition,
+    },
+    /// See whether the mail for addresses reaches who wants to send from there.
+    CheckSender {
+        /// Who asks.
+        asker: Asker,
+        /// Who wants to send.
+        account: AccountId,
+        /// From where.
+        addresses: Vec<Address>,
+        /// Which domains are hosted.
+        config: Arc<Config>,
+        /// The end of the message, which goes on if so.
+        message: Option<Box<Submission>>,
     },
     /// Answer an IMAP call by reading.
     Query {
@@ -278,16 +293,25 @@ pub enum Done {
     },
     /// Of `CheckLogins`: those that hold no more.
     LoginsChecked(Result<Vec<Login>, StoreError>),
-    /// Of `FindAccount`.
-    AccountFound {
+    /// Of `FindRecipient`.
+    RecipientFound {
         /// Where the answer goes.
         lookup: Lookup,
         /// The address.
         address: Address,
-        /// The account.
-        outcome: Result<Option<Account>, StoreError>,
+        /// Who gets its mail.
+        outcome: Result<Found, StoreError>,
         /// When it was asked.
         directory: Edition,
+    },
+    /// Of `CheckSender`.
+    SenderChecked {
+        /// Who asked.
+        asker: Asker,
+        /// Whether it reaches him for all of them.
+        outcome: Result<bool, StoreError>,
+        /// The end of the message.
+        message: Option<Box<Submission>>,
     },
     /// Of `Query`.
     Answer {
@@ -418,7 +442,8 @@ impl Job {
             Self::Authenticate { .. } => true,
             Self::Answer { exchange, .. } => exchange.checks_password(),
             Self::CheckLogins(_)
-            | Self::FindAccount { .. }
+            | Self::CheckSender { .. }
+            | Self::FindRecipient { .. }
             | Self::Query { .. }
             | Self::Select { .. }
             | Self::Changes { .. }
@@ -445,11 +470,12 @@ impl Job {
             | Self::Answer { asker, .. }
             | Self::ReadStored { asker, .. }
             | Self::Scram { asker, .. }
-            | Self::FindAccount {
+            | Self::CheckSender { asker, .. }
+            | Self::FindRecipient {
                 lookup: Lookup::Recipient(asker),
                 ..
             } => Some(asker.session),
-            Self::FindAccount {
+            Self::FindRecipient {
                 lookup: Lookup::Delivery(..),
                 ..
             }
@@ -492,31 +518,45 @@ impl Job {
                 },
             },
             Self::CheckLogins(logins) => Done::LoginsChecked(ended_logins(store, logins)),
-            Self::FindAccount {
+            Self::FindRecipient {
                 lookup,
                 address,
-                or_first_admin,
+                config,
                 directory,
-            } => {
-                let outcome = match or_first_admin {
-                    true => find_postmaster(store, &address),
-                    false => find_account(store, &address),
-                };
-                match outcome {
-                    Err(StoreError::Busy) => Done::Busy(Box::new(Self::FindAccount {
-                        lookup,
-                        address,
-                        or_first_admin,
-                        directory,
-                    })),
-                    outcome => Done::AccountFound {
-                        lookup,
-                        outcome,
-                        address,
-                        directory,
-                    },
-                }
-            }
+            } => match find_recipient(store, &config, &address) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::FindRecipient {
+                    lookup,
+                    address,
+                    config,
+                    directory,
+                })),
+                outcome => Done::RecipientFound {
+                    lookup,
+                    outcome,
+                    address,
+                    directory,
+                },
+            },
+            Self::CheckSender {
+                asker,
+                account,
+                addresses,
+                config,
+                message,
+            } => match reaches_all(store, &config, account, &addresses) {
+                Err(StoreError::Busy) => Done::Busy(Box::new(Self::CheckSender {
+                    asker,
+                    account,
+                    addresses,
+                    config,
+                    message,
+                })),
+                outcome => Done::SenderChecked {
+                    asker,
+                    outcome,
+                    message,
+                },
+            },
             Self::Query {
                 asker,
                 account,
@@ -784,6 +824,20 @@ fn authenticate(
     // An unknown account costs the same time as a known one.
     let is_right = credentials::verify(record, password);
     Ok(account.filter(|account| is_right && account.is_enabled))
+}
+
+fn reaches_all(
+    store: &dyn Store,
+    config: &Config,
+    account: AccountId,
+    addresses: &[Address],
+) -> Result<bool, StoreError> {
+    for address in addresses {
+        if !aliases::reaches(store, config, account, address)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Those whose account is gone or disabled, or not as it was.

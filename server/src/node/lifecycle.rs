@@ -163,27 +163,27 @@ impl Node {
                 directory,
             } => self.handle_authenticated(now, asker, protocol, outcome, &password, directory),
             Done::LoginsChecked(outcome) => self.handle_logins_checked(now, outcome),
-            Done::AccountFound {
+            Done::RecipientFound {
                 lookup,
                 address,
                 outcome,
                 directory,
             } => {
-                let account = outcome.as_ref().map(Option::as_ref);
+                if let Ok(found) = &outcome {
+                    self.directory.remember_found(directory, address, found);
+                }
                 match lookup {
-                    Lookup::Recipient(asker) => {
-                        if let Ok(account) = &outcome {
-                            let account = account.clone().map(Arc::new);
-                            self.directory.remember(directory, address, account);
-                        }
-                        self.reply_found(asker, account);
-                    }
+                    Lookup::Recipient(asker) => self.reply_found(asker, &outcome),
                     Lookup::Delivery(id, position) => {
-                        let account = account.map_err(Clone::clone);
-                        self.handle_recipient_found(now, id, position, account);
+                        self.handle_recipient_found(now, id, position, outcome);
                     }
                 }
             }
+            Done::SenderChecked {
+                asker,
+                outcome,
+                message,
+            } => self.handle_sender_checked(now, asker, outcome, message),
             Done::Answer { asker, reply } => self.reply_imap(asker, reply),
             Done::Selected {
                 asker,

@@ -12,6 +12,7 @@ mod conclusions;
 mod connections;
 mod delivery;
 mod directory;
+mod expansion;
 mod http;
 mod imap;
 mod jobs;
@@ -433,6 +434,8 @@ fn log_failure(error: &StoreError, what: &str) {
         StoreError::Busy
         | StoreError::NoSuchAccount
         | StoreError::AddressTaken
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchMailbox
         | StoreError::NoSuchMessage
         | StoreError::ChangedSince

@@ -254,6 +254,7 @@ impl Node {
                     is_cleartext: false,
                 });
                 destination.hosts = Hosts::Known(hosts.collect());
+                destination.failure = None;
                 self.advance_destination(now, key);
             }
             Err(NoHosts { status, why }) => {

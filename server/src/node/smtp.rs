@@ -3,22 +3,29 @@
 use std::sync::Arc;
 
 use rmail_proto::{
-    Address, ForwardPath, Now, ReversePath,
+    Address, ForwardPath, Now, UploadId,
     mime::Summary,
     smtp::{Call, Envelope, Identity, Refusal, Reply},
 };
 use rmail_store::{
-    Account, Content, Destination, NewRecipient, NewSpoolEntry, SpoolId, SpoolWrite, StoreError,
+    Content, Destination, NewRecipient, NewSpoolEntry, SpoolId, SpoolWrite, StoreError,
 };
 
 use super::{
     Asker, Job, Node,
     authentication::Protocol,
-    directory::{Lookup, is_own_address, postmaster_domain},
+    directory::{Found, Lookup, is_own_address, postmaster_domain},
     uploads::Piece,
     writes::SpoolOrigin,
 };
 use crate::session;
+
+/// The end of a message whose From field has to be looked at.
+#[derive(Debug)]
+pub struct Submission {
+    upload: UploadId,
+    piece: Piece,
+}
 
 impl Node {
     pub(super) fn handle_smtp(
@@ -37,11 +44,10 @@ impl Node {
                 identity,
                 ..
             } => {
-                let reply = match decide_sender(&reverse_path, identity.as_ref()) {
-                    Ok(()) => Reply::Permitted,
-                    Err(refusal) => Reply::Refused(refusal),
-                };
-                self.reply_smtp(asker, reply);
+                // The null reverse-path is everybody's.
+                let sender = reverse_path.address().map(std::slice::from_ref);
+                let sender = sender.unwrap_or_default();
+                self.decide_sender(now, asker, identity.as_ref(), sender, None);
             }
             Call::Rcpt {
                 forward_path,
@@ -57,16 +63,10 @@ impl Node {
                 envelope,
             } => {
                 let summary = summary.expect("a session adds it to the last piece");
-                match decide_from(&envelope) {
-                    Ok(()) => {
-                        let piece = Piece::last(data, summary, Some(envelope));
-                        self.handle_piece(now, asker, upload, piece);
-                    }
-                    Err(refusal) => {
-                        self.discard_upload(asker.session, upload);
-                        self.reply_smtp(asker, Reply::Refused(refusal));
-                    }
-                }
+                let (identity, from) = (envelope.identity.clone(), envelope.header_from.clone());
+                let piece = Piece::last(data, summary, Some(envelope));
+                let message = Some(Box::new(Submission { upload, piece }));
+                self.decide_sender(now, asker, identity.as_ref(), &from, message);
             }
             Call::Discard { upload } => {
                 self.discard_upload(asker.session, upload);
@@ -77,6 +77,66 @@ impl Node {
 
     pub(super) fn reply_smtp(&mut self, asker: Asker, reply: Reply) {
         self.reply(asker, session::Reply::Smtp(reply));
+    }
+
+    /// Decides whether one may send from these addresses: an authenticated one from its own and
+    /// from those of aliases that lead to it, anybody else from all.
+    fn decide_sender(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        identity: Option<&Identity>,
+        from: &[Address],
+        message: Option<Box<Submission>>,
+    ) {
+        let others = identity.map(|identity| {
+            let others = from
+                .iter()
+                .filter(|from| !is_own_address(&identity.address, from));
+            (identity.account, others.cloned().collect::<Vec<Address>>())
+        });
+        match others {
+            Some((account, addresses)) if !addresses.is_empty() => {
+                let is_hosted = |address: &Address| self.config.hosts(address.domain());
+                match addresses.iter().all(is_hosted) {
+                    true => self.run(Job::CheckSender {
+                        asker,
+                        account,
+                        addresses,
+                        config: Arc::clone(&self.config),
+                        message,
+                    }),
+                    false => self.handle_sender_checked(now, asker, Ok(false), message),
+                }
+            }
+            Some(_) | None => self.handle_sender_checked(now, asker, Ok(true), message),
+        }
+    }
+
+    pub(super) fn handle_sender_checked(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        outcome: Result<bool, StoreError>,
+        message: Option<Box<Submission>>,
+    ) {
+        if !self.sessions.contains_key(&asker.session) {
+            return;
+        }
+        let refusal = match outcome {
+            Ok(true) => {
+                return match message {
+                    Some(message) => self.handle_piece(now, asker, message.upload, message.piece),
+                    None => self.reply_smtp(asker, Reply::Permitted),
+                };
+            }
+            Ok(false) => Refusal::sender_not_owned(),
+            Err(error) => refusal_from(&error),
+        };
+        if let Some(message) = message {
+            self.discard_upload(asker.session, message.upload);
+        }
+        self.reply_smtp(asker, Reply::Refused(refusal));
     }
 
     fn decide_recipient(&mut self, asker: Asker, path: &ForwardPath, sender: Option<&Identity>) {
@@ -95,32 +155,35 @@ impl Node {
             return self.reply_smtp(asker, reply);
         }
         match self.directory.cached(address) {
-            Some(account) => self.reply_recipient(asker, account.as_deref()),
-            None => self.run(Job::FindAccount {
+            Some(account) => {
+                let found = account.map_or(Found::Nobody, Found::Account);
+                self.reply_found(asker, &Ok(found));
+            }
+            None => self.run(Job::FindRecipient {
                 lookup: Lookup::Recipient(asker),
                 address: address.clone(),
-                or_first_admin: false,
+                config: Arc::clone(&self.config),
                 directory: self.directory.edition(),
             }),
         }
     }
 
-    pub(super) fn reply_found(
-        &mut self,
-        asker: Asker,
-        account: Result<Option<&Account>, &StoreError>,
-    ) {
-        match account {
-            Ok(account) => self.reply_recipient(asker, account),
-            Err(error) => self.reply_smtp(asker, Reply::Refused(refusal_from(error))),
-        }
-    }
-
-    fn reply_recipient(&mut self, asker: Asker, account: Option<&Account>) {
-        let reply = match account {
-            None => Reply::Refused(Refusal::no_such_mailbox()),
-            Some(account) if !account.is_enabled => Reply::Refused(Refusal::mailbox_disabled()),
-            Some(_) => Reply::Permitted,
+    pub(super) fn reply_found(&mut self, asker: Asker, outcome: &Result<Found, StoreError>) {
+        let reply = match outcome {
+            Ok(Found::Nobody) => Reply::Refused(Refusal::no_such_mailbox()),
+            // As if it were not there.
+            Ok(Found::Account(account)) if !account.is_enabled => {
+                Reply::Refused(Refusal::no_such_mailbox())
+            }
+            // A part of its mail would be lost.
+            Ok(Found::Alias { foreign, .. })
+                if !foreign.is_empty() && !self.config.relay.enabled =>
+            {
+                Reply::Refused(Refusal::relay_denied())
+            }
+            Ok(Found::TooMany) => Reply::Refused(Refusal::alias_too_large()),
+            Ok(Found::Account(_) | Found::Alias { .. }) => Reply::Permitted,
+            Err(error) => Reply::Refused(refusal_from(error)),
         };
         self.reply_smtp(asker, reply);
     }
@@ -189,33 +252,6 @@ impl Node {
     }
 }
 
-/// Whether this sender may send: an authenticated one from its own addresses and the null
-/// reverse-path only.
-fn decide_sender(reverse_path: &ReversePath, identity: Option<&Identity>) -> Result<(), Refusal> {
-    match (identity, reverse_path.address()) {
-        (Some(identity), Some(address)) => decide_owned(identity, address),
-        (Some(_), None) | (None, _) => Ok(()),
-    }
-}
-
-/// Whether the From field names only addresses of the one who authenticated.
-fn decide_from(envelope: &Envelope) -> Result<(), Refusal> {
-    match &envelope.identity {
-        Some(identity) => envelope
-            .header_from
-            .iter()
-            .try_for_each(|address| decide_owned(identity, address)),
-        None => Ok(()),
-    }
-}
-
-fn decide_owned(identity: &Identity, address: &Address) -> Result<(), Refusal> {
-    match is_own_address(&identity.address, address) {
-        true => Ok(()),
-        false => Err(Refusal::sender_not_owned()),
-    }
-}
-
 /// What a peer hears of the store's troubles.
 pub(super) fn refusal_from(error: &StoreError) -> Refusal {
     match error {
@@ -226,6 +262,8 @@ pub(super) fn refusal_from(error: &StoreError) -> Refusal {
         StoreError::Busy => Refusal::temporary_failure(),
         StoreError::NoSuchAccount
         | StoreError::AddressTaken
+        | StoreError::NoSuchAlias
+        | StoreError::AliasLoop(_)
         | StoreError::NoSuchMailbox
         | StoreError::NoSuchMessage
         | StoreError::ChangedSince

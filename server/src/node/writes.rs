@@ -34,6 +34,8 @@ pub enum SpoolOrigin {
     ClaimRemote,
     /// The delivery of these recipients, whose fate is written by it.
     Concluded(DeliveryId, Vec<u32>),
+    /// The delivery of this recipient, an alias whose place others take.
+    Expanded(DeliveryId, u32),
     /// Nobody waits for it.
     Nobody,
 }
@@ -232,13 +234,25 @@ impl Node {
                 self.handle_concluded(now, id, &positions);
                 self.finish_reports(now, &write);
             }
+            (SpoolOrigin::Expanded(id, position), write, Ok(SpoolWritten::Expanded(local))) => {
+                self.handle_expanded(now, id, position, local, &write);
+                self.finish_reports(now, &write);
+            }
+            (SpoolOrigin::Expanded(id, position), write, Err(error)) => {
+                self.drop_reports(&write);
+                self.handle_not_expanded(now, id, position, &error);
+            }
             (SpoolOrigin::Nobody, write, Ok(_)) => self.finish_reports(now, &write),
             (SpoolOrigin::Concluded(id, positions), write, Err(error)) => {
                 self.put_off_write(now, write, &error);
                 self.handle_concluded(now, id, &positions);
             }
             (SpoolOrigin::Nobody, write, Err(error)) => self.put_off_write(now, write, &error),
-            (SpoolOrigin::Claim | SpoolOrigin::ClaimRemote, _, Ok(_))
+            (
+                SpoolOrigin::Claim | SpoolOrigin::ClaimRemote | SpoolOrigin::Expanded(..),
+                _,
+                Ok(_),
+            )
             | (SpoolOrigin::Accept(_), _, _) => {
                 unreachable!("the store answers what it is asked")
             }
@@ -260,16 +274,22 @@ impl Node {
 
     /// Reports are in the spool, and go on their way.
     fn finish_reports(&mut self, now: Now, write: &SpoolWrite) {
-        let SpoolWrite::Conclude { reports, .. } = write else {
-            return;
+        if self.drop_reports(write) {
+            self.claim_spooled(now);
+            self.claim_remote(now);
+        }
+    }
+
+    /// The contents of reports have found their places, or none. Returns whether there are any.
+    fn drop_reports(&mut self, write: &SpoolWrite) -> bool {
+        let (SpoolWrite::Conclude { reports, .. } | SpoolWrite::Expand { reports, .. }) = write
+        else {
+            return false;
         };
         for report in reports {
             self.drop_content(&report.content);
         }
-        if !reports.is_empty() {
-            self.claim_spooled(now);
-            self.claim_remote(now);
-        }
+        !reports.is_empty()
     }
 
     fn start_account_write(&mut self, now: Now, account: AccountId) {
@@ -368,12 +388,11 @@ fn account_bytes(write: &AccountWrite) -> usize {
 fn spool_bytes(write: &SpoolWrite) -> usize {
     match write {
         SpoolWrite::Accept(NewSpoolEntry { content, .. }) => content_bytes(content),
-        SpoolWrite::Conclude { reports, .. } => {
+        SpoolWrite::Conclude { reports, .. } | SpoolWrite::Expand { reports, .. } => {
             let sizes = reports.iter().map(|report| content_bytes(&report.content));
             sizes.sum()
         }
-        SpoolWrite::Expand { .. }
-        | SpoolWrite::Reroute { .. }
+        SpoolWrite::Reroute { .. }
         | SpoolWrite::PutOff { .. }
         | SpoolWrite::Park { .. }
         | SpoolWrite::Claim(_)

@@ -44,9 +44,7 @@ impl ClientTls {
                 .with_protocol_versions(&[&TLS13, &TLS12])
                 .expect("aws-lc-rs has suites for both versions")
         };
-        let any = Arc::new(AnyCertificate {
-            provider: Arc::clone(&provider),
-        });
+        let any = Arc::new(AnyCertificate::new(Arc::clone(&provider)));
         let opportunistic = builder()
             .dangerous()
             .with_custom_certificate_verifier(any)
@@ -65,8 +63,15 @@ impl ClientTls {
 
 /// Takes any certificate, if its key has signed the handshake.
 #[derive(Debug)]
-struct AnyCertificate {
+pub struct AnyCertificate {
     provider: Arc<CryptoProvider>,
+}
+
+impl AnyCertificate {
+    /// With the signatures that this provider can verify.
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider }
+    }
 }
 
 impl ServerCertVerifier for AnyCertificate {

@@ -19,7 +19,10 @@ use rustls::{
 };
 
 use self::pair::{Facts, Pair};
-pub use self::{client::ClientTls, error::TlsError};
+pub use self::{
+    client::{AnyCertificate, ClientTls},
+    error::TlsError,
+};
 use crate::{
     config::{Config, Tls},
     limits,

@@ -1,8 +1,10 @@
-//! `directory.db`: the accounts, and what is known of their folders.
+//! `directory.db`: the accounts, what is known of their folders, and the aliases.
 //!
 //! The row is the truth: an account's folder is made when it is first opened, and removed after
 //! its row. Readers have a connection of their own, so that looking up an account never waits for
 //! the disk.
+
+mod aliases;
 
 use std::{
     io,
@@ -24,6 +26,7 @@ use crate::{Account, AccountUpdate, DirectoryWrite, Files, NewAccount, StoreErro
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/directory_1.sql"),
     include_str!("schema/directory_2.sql"),
+    include_str!("schema/directory_3.sql"),
 ];
 
 const ACCOUNT_COLUMNS: &str = "id, local_part, domain, guid, credential, generation, is_admin, \
@@ -102,15 +105,7 @@ impl Directory {
 
     pub(super) fn account_by_address(&self, address: &Address) -> Result<Option<Account>> {
         let reader = lock(&self.reader);
-        let connection = reader.connection();
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE local_part = ?1 AND domain = ?2"
-        ))?;
-        let mut rows = statement.query(params![
-            address.local_part().to_lowercase(),
-            address.domain().as_str()
-        ])?;
-        rows.next()?.map(account_from_row).transpose()
+        find_by_address(reader.connection(), address)
     }
 
     pub(super) fn version(&self) -> Result<u64> {
@@ -222,7 +217,7 @@ impl Directory {
             })?);
         }
         if concerns_accounts && results.iter().any(Result::is_ok) {
-            transaction.execute("UPDATE meta SET version = version + 1", [])?;
+            raise_version(&transaction)?;
         }
         transaction.commit()?;
         Ok(results)
@@ -240,7 +235,7 @@ impl Directory {
         let taken = transaction
             .prepare_cached("SELECT 1 FROM accounts WHERE local_part = ?1 AND domain = ?2")?
             .exists([&local_part, domain])?;
-        if taken {
+        if taken || aliases::has_alias(transaction, &local_part, domain)? {
             return Err(StoreError::AddressTaken);
         }
         self.finish_removal(transaction, &local_part, domain)?;
@@ -355,6 +350,12 @@ fn record_login(
     Ok(account)
 }
 
+/// Something has changed that others must notice.
+fn raise_version(transaction: &Transaction<'_>) -> Result<()> {
+    transaction.execute("UPDATE meta SET version = version + 1", [])?;
+    Ok(())
+}
+
 fn update_account(
     transaction: &Transaction<'_>,
     account: AccountId,
@@ -407,6 +408,17 @@ fn find_account(connection: &Connection, account: AccountId) -> Result<Option<Ac
         "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE id = ?1"
     ))?;
     let mut rows = statement.query([to_sql(account.0)])?;
+    rows.next()?.map(account_from_row).transpose()
+}
+
+fn find_by_address(connection: &Connection, address: &Address) -> Result<Option<Account>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {ACCOUNT_COLUMNS} FROM accounts WHERE local_part = ?1 AND domain = ?2"
+    ))?;
+    let mut rows = statement.query(params![
+        address.local_part().to_lowercase(),
+        address.domain().as_str()
+    ])?;
     rows.next()?.map(account_from_row).transpose()
 }
 

@@ -37,6 +37,8 @@ impl StoreError {
             Self::Busy | Self::Full | Self::Failed(_) => true,
             Self::NoSuchAccount
             | Self::AddressTaken
+            | Self::NoSuchAlias
+            | Self::AliasLoop(_)
             | Self::NoSuchMailbox
             | Self::NoSuchMessage
             | Self::ChangedSince

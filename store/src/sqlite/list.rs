@@ -13,7 +13,9 @@ use super::{
     mailbox::MailboxRow,
     messages::known_uid,
 };
-use crate::{Listing, MailboxChanges, MailboxRef, MessageChanges, StoredMessage, store::Result};
+use crate::{
+    ListOrder, Listing, MailboxChanges, MailboxRef, MessageChanges, StoredMessage, store::Result,
+};
 
 const COLUMNS: &str = "b.mailbox_id, m.uid, m.modseq, m.flags, m.keywords, m.instance_id, \
                        m.internal_date, m.zone, c.size, c.email_id, c.thread_id, \
@@ -116,23 +118,20 @@ fn listed(
     listing: &Listing,
     mailbox: Option<&MailboxRow>,
 ) -> Result<Vec<StoredMessage>> {
-    let direction = match listing.oldest_first {
-        true => "ASC",
-        false => "DESC",
+    let order = match listing.order {
+        ListOrder::NewestFirst => "m.internal_date DESC, m.instance_id DESC",
+        ListOrder::OldestFirst => "m.internal_date ASC, m.instance_id ASC",
+        ListOrder::ByUid => "m.mailbox, m.uid",
     };
-    let of_mailbox = match mailbox {
-        Some(_) => "m.mailbox = :mailbox",
-        None => ":mailbox IS NULL",
-    };
+    let above = above(listing);
+    let of_mailbox = of_mailbox(mailbox);
     // The inner query finds the page by index and flags alone; only the page is joined.
     let sql = format!(
         "SELECT {COLUMNS} FROM (SELECT m.mailbox AS box, m.uid AS number FROM messages m \
-         WHERE {of_mailbox} AND {CONDITIONS} \
-         ORDER BY m.internal_date {direction}, m.instance_id {direction} \
+         WHERE {of_mailbox} AND {CONDITIONS}{above} ORDER BY {order} \
          LIMIT :count OFFSET :offset) page CROSS JOIN messages m ON m.mailbox = page.box \
          AND m.uid = page.number JOIN mailboxes b ON b.id = m.mailbox \
-         JOIN contents c ON c.id = m.content \
-         ORDER BY m.internal_date {direction}, m.instance_id {direction}"
+         JOIN contents c ON c.id = m.content ORDER BY {order}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = with_conditions(listing, mailbox, |conditions| {
@@ -150,20 +149,33 @@ fn count(connection: &Connection, listing: &Listing, mailbox: Option<&MailboxRow
     let is_whole = listing.with == SystemFlags::default()
         && listing.without == SystemFlags::default()
         && listing.received_from.is_none()
-        && listing.received_until.is_none();
+        && listing.received_until.is_none()
+        && listing.above.is_none();
     if let (true, Some(mailbox)) = (is_whole, mailbox) {
         return Ok(u64::from(mailbox.messages));
     }
-    let of_mailbox = match mailbox {
-        Some(_) => "m.mailbox = :mailbox",
-        None => ":mailbox IS NULL",
-    };
-    let sql = format!("SELECT count(*) FROM messages m WHERE {of_mailbox} AND {CONDITIONS}");
+    let (of_mailbox, above) = (of_mailbox(mailbox), above(listing));
+    let sql = format!("SELECT count(*) FROM messages m WHERE {of_mailbox} AND {CONDITIONS}{above}");
     let mut statement = connection.prepare_cached(&sql)?;
     let count = with_conditions(listing, mailbox, |conditions| {
         statement.query_row(conditions, |row| row.get(0))
     })?;
     Ok(from_sql(count))
+}
+
+fn of_mailbox(mailbox: Option<&MailboxRow>) -> &'static str {
+    match mailbox {
+        Some(_) => "m.mailbox = :mailbox",
+        None => ":mailbox IS NULL",
+    }
+}
+
+/// With the plus, it is no reason to choose the index by UID.
+fn above(listing: &Listing) -> &'static str {
+    match listing.order {
+        ListOrder::ByUid => " AND m.uid > :above",
+        ListOrder::NewestFirst | ListOrder::OldestFirst => " AND +m.uid > :above",
+    }
 }
 
 /// Hands on the arguments of [`CONDITIONS`] and of the mailbox.
@@ -174,6 +186,7 @@ fn with_conditions<T>(
 ) -> rusqlite::Result<T> {
     query(named_params! {
         ":mailbox": mailbox.map(|mailbox| mailbox.row),
+        ":above": listing.above.map_or(0, |uid| uid.get()),
         ":with": listing.with.bits(),
         ":without": listing.without.bits(),
         ":from": listing.received_from.map_or(i64::MIN, |time| time.0),

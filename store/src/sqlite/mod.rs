@@ -1,7 +1,7 @@
 //! The store on SQLite and a file system.
 //!
 //! ```text
-//! directory.db                                accounts
+//! directory.db                                accounts, aliases
 //! spool.db  spool/<entry>.eml  spool/tmp/     the queue: what is not finished; uploads
 //! accounts/<domain>/<local-part>/mail.db      an account's mail
 //!                    messages/xx/<email>.eml  its large contents
@@ -57,10 +57,10 @@ use self::{
     stages::Stages,
 };
 use crate::{
-    Account, AccountWrite, DirectoryWrite, Files, Listing, MailboxChanges, MailboxRef,
-    MailboxState, MessageChanges, PeerNews, QueueFilter, QueuedMessage, QueuedSummary, Record,
-    RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId, Store, StoreError, StoredMessage,
-    Upload, Written, store::Result,
+    Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Files,
+    Listing, MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter,
+    QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId,
+    Store, StoreError, StoredMessage, Upload, Written, store::Result,
 };
 
 /// The store of one `mail_root`, which other processes may share.
@@ -206,6 +206,24 @@ impl Store for SqliteStore {
             // The rows are gone, durably. What stays of the folders is removed at the next start.
             self.directory.finish_removals().ok();
         }
+        Ok(results)
+    }
+
+    fn aliases(&self, filter: &AliasFilter) -> Result<Vec<Alias>> {
+        self.directory.aliases(filter)
+    }
+
+    fn alias(&self, address: &Address) -> Result<Option<Alias>> {
+        self.directory.alias(address)
+    }
+
+    fn addressee(&self, address: &Address) -> Result<Option<Addressee>> {
+        self.directory.addressee(address)
+    }
+
+    fn write_aliases(&self, batch: Vec<AliasWrite>) -> Result<Vec<Result<()>>> {
+        let results = self.directory.write_aliases(batch)?;
+        self.presence.bump();
         Ok(results)
     }
 

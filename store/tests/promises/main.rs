@@ -1,7 +1,9 @@
 //! What the store promises, one test each.
 
 mod accounts;
+mod aliases;
 mod large;
+mod listing;
 mod mailboxes;
 mod messages;
 mod model;

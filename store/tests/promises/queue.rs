@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rmail_proto::{Entropy, UnixTime};
 use rmail_store::{
     Claim, Concluded, Destination, Fate, LotState, Lots, NewRecipient, Operation, QueueFilter,
-    QueuedMessage, SpoolEntry, SpoolId, SpoolWrite, SpoolWritten, Store, StoreError, Told,
+    QueuedMessage, SpoolEntry, SpoolId, SpoolWrite, SpoolWritten, Store, StoreError, Told, limits,
 };
 use rusqlite::Connection;
 
@@ -248,6 +248,7 @@ fn an_alias_makes_room_for_its_targets_once() {
             .recipients
             .into_iter()
             .collect::<Vec<NewRecipient>>(),
+        reports: Vec::new(),
     };
     let expanded = one(&store, NOW, expand.clone()).expect("it expands");
     let SpoolWritten::Expanded(local) = expanded else {
@@ -265,6 +266,44 @@ fn an_alias_makes_room_for_its_targets_once() {
     let again = one(&store, NOW, expand).expect("nothing happens");
     assert!(matches!(again, SpoolWritten::Expanded(local) if local.is_empty()));
     assert_eq!(claim_remote(&store, NOW, 10).len(), 3);
+    must_hold_together(&world);
+}
+
+#[test]
+fn an_alias_is_expanded_with_its_report_or_not_at_all() {
+    let (store, world) = World::new_store();
+    let id = accept(&store, entry_for("text", &MIXED));
+    let target = |number: usize| NewRecipient {
+        destination: remote("one.example"),
+        ..entry_for("t", &[(Some(&format!("t{number}@one.example")), None)]).recipients[0].clone()
+    };
+    let expand = |count: usize| SpoolWrite::Expand {
+        spool: id,
+        position: 0,
+        targets: (0..count).map(target).collect(),
+        reports: vec![entry_for("report", &[(Some("ann@example.com"), None)])],
+    };
+    let room = limits::ENTRY_RECIPIENTS - MIXED.len();
+    let error = one(&store, NOW, expand(room + 1));
+    assert!(matches!(error, Err(StoreError::TooMany(_))), "{error:?}");
+    must_hold_together(&world);
+    assert_eq!(
+        store
+            .queue(&QueueFilter::default(), None, 10)
+            .expect("it reads")
+            .len(),
+        1
+    );
+    one(&store, NOW, expand(room)).expect("that fits");
+    let queued = store.queue(&QueueFilter::default(), None, 10);
+    assert_eq!(
+        queued.expect("it reads").len(),
+        2,
+        "the message and the report"
+    );
+    one(&store, NOW, expand(room)).expect("nothing happens");
+    let queued = store.queue(&QueueFilter::default(), None, 10);
+    assert_eq!(queued.expect("it reads").len(), 2, "it is reported once");
     must_hold_together(&world);
 }
 

@@ -1,7 +1,4 @@
 //! Other people's clients, each against both daemons.
-//!
-//! A program that is not installed is left out, and that is said; with `RMAIL_CLIENTS=required` it
-//! is a failure.
 
 mod commands;
 mod graph;
@@ -9,7 +6,7 @@ mod libraries;
 mod mbsync;
 
 use std::{
-    env, fs,
+    fs,
     io::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
@@ -17,7 +14,10 @@ use std::{
     time::Instant,
 };
 
-use rmail_tests::daemon::{Daemon, Kind, MailRoot, PATIENCE, Port};
+use rmail_tests::{
+    daemon::{Daemon, Kind, MailRoot, PATIENCE, Port},
+    programs,
+};
 
 const ALICE: &str = "alice@example.com";
 const PASSWORD: &str = "correct horse battery staple";
@@ -67,26 +67,13 @@ fn run(kind: Kind, journey: fn(&Daemon)) {
 
 /// Whether there is this program.
 fn is_installed(program: &str) -> bool {
-    is_there(program, Command::new(program).arg("--version"))
+    programs::is_installed(program, Command::new(program).arg("--version"))
 }
 
 /// Whether `python3` has this library.
 fn has_module(name: &str) -> bool {
     let import = format!("import {name}");
-    is_there(name, Command::new("python3").args(["-c", &import]))
-}
-
-/// Whether this command succeeds; where all clients are required, it must.
-fn is_there(client: &str, command: &mut Command) -> bool {
-    let output = command.stdin(Stdio::null()).output();
-    let is_there = output.is_ok_and(|output| output.status.success());
-    if !is_there {
-        let is_required = env::var_os("RMAIL_CLIENTS").is_some_and(|value| value == "required");
-        assert!(!is_required, "{client} is not installed");
-        // Past what the harness captures of a test that passes.
-        let _ = writeln!(std::io::stderr(), "left out: {client} is not installed");
-    }
-    is_there
+    programs::is_installed(name, Command::new("python3").args(["-c", &import]))
 }
 
 /// Runs a program to its end, which must be a good one; what it said.

@@ -10,9 +10,9 @@ use rmail_proto::{
     smtp::{MailNotice, Recipient},
 };
 use rmail_store::{
-    AccountWrite, AccountWritten, Claim, Concluded, Content, Destination, DirectoryWrite, Fate,
-    Lots, MailboxRef, NewAccount, NewMessage, NewRecipient, NewSpoolEntry, SpoolEntry, SpoolWrite,
-    SpoolWritten, SqliteStore, StageId, Store, StoreError, Told, limits,
+    AccountWrite, AccountWritten, Alias, AliasWrite, Claim, Concluded, Content, Destination,
+    DirectoryWrite, Fate, Lots, MailboxRef, NewAccount, NewMessage, NewRecipient, NewSpoolEntry,
+    SpoolEntry, SpoolWrite, SpoolWritten, SqliteStore, StageId, Store, StoreError, Told, limits,
 };
 use rmail_tests::Mount;
 
@@ -124,6 +124,34 @@ impl Actor {
                 self.write_directory(DirectoryWrite::DeleteAccount(found?))?;
                 Ok(())
             }
+        }
+    }
+
+    // Aliases.
+
+    fn write_alias(&self, write: AliasWrite) -> Done {
+        let mut results = self.store.write_aliases(vec![write])?;
+        results.pop().expect("one result per operation")
+    }
+
+    /// Makes an alias, or changes its targets.
+    pub(crate) fn set_alias(&self, local_part: &str, targets: &[&str]) -> Done {
+        let targets = targets.iter().map(|target| address(target)).collect();
+        let alias = Alias::new(&address(local_part), targets);
+        match self.store.alias(&alias.address)? {
+            None => self.write_alias(AliasWrite::Create(alias)),
+            Some(_) => self.write_alias(AliasWrite::Update {
+                address: alias.address,
+                targets: Some(alias.targets),
+                is_enabled: None,
+            }),
+        }
+    }
+
+    pub(crate) fn remove_alias(&self, local_part: &str) -> Done {
+        match self.write_alias(AliasWrite::Delete(address(local_part))) {
+            Err(StoreError::NoSuchAlias) => Ok(()),
+            removed => removed,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use rmail_proto::{AccountId, imap::Columns};
-use rmail_store::{MailboxRef, SqliteStore, Store};
+use rmail_store::{AliasFilter, MailboxRef, SqliteStore, Store};
 use rmail_tests::Mount;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -108,6 +108,8 @@ pub(crate) fn take(store: &SqliteStore, mount: &Mount) -> Picture {
         let name = account.address.local_part().to_owned();
         picture.insert(Part::Account(name), account_picture(store, account.id));
     }
+    let aliases = store.aliases(&AliasFilter::default()).expect("it lists");
+    lines.extend(aliases.iter().map(|alias| format!("{alias:?}")));
     picture.insert(Part::Directory, PartPicture::Lines(lines));
     picture.insert(Part::Spool, spool_picture(mount));
     picture

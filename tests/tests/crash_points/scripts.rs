@@ -143,6 +143,19 @@ fn accounts() -> Script {
         })
 }
 
+fn aliases() -> Script {
+    Script::new("aliases")
+        .step("make ann", |actor| actor.make_account("ann"))
+        .step("make a catch-all", |actor| actor.set_alias("*", &["ann"]))
+        .step("make an alias", |actor| {
+            actor.set_alias("team", &["ann", "bob", "carol"])
+        })
+        .step("change its targets", |actor| {
+            actor.set_alias("team", &["dave", "ann"])
+        })
+        .step("remove the catch-all", |actor| actor.remove_alias("*"))
+}
+
 /// The log of an account grows until SQLite moves it into the database.
 fn log() -> Script {
     let flag = |uids: &'static [u32]| {
@@ -184,6 +197,26 @@ fn accounts_survive_a_failure() {
 #[test]
 fn accounts_survive_a_full_disk() {
     accounts().run_full_at_every_second_point();
+}
+
+#[test]
+fn aliases_survive_a_loss_of_power() {
+    aliases().lose_power_at_each_point();
+}
+
+#[test]
+fn aliases_survive_a_kill() {
+    aliases().kill_at_each_point();
+}
+
+#[test]
+fn aliases_survive_a_failure() {
+    aliases().fail_at_each_point();
+}
+
+#[test]
+fn aliases_survive_a_full_disk() {
+    aliases().run_full_at_every_second_point();
 }
 
 #[test]

@@ -5,7 +5,10 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use bytes::Bytes;
 
 use super::{End, Fate};
-use crate::{Domain, ForwardPath, ReversePath, Secret};
+use crate::{
+    Domain, ForwardPath, ReversePath, Secret,
+    smtp::{Notify, Return},
+};
 
 /// Which protocol the server speaks.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -54,35 +57,13 @@ pub struct Config {
     pub protocol: Protocol,
     /// Our name in EHLO.
     pub hostname: Domain,
+    /// Whether a server that introduces itself by our name is ourselves, and gets no mail (RFC
+    /// 5321 §6.3).
+    pub shuns_own_name: bool,
     /// Whether and how TLS comes up.
     pub security: Security,
     /// Who logs in. With `None` nobody does; with `Some`, no mail is sent before it is done.
     pub credentials: Option<Credentials>,
-}
-
-/// How much of the message a failure report brings back (RFC 3461 §4.3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Return {
-    /// `RET=FULL`
-    Full,
-    /// `RET=HDRS`
-    Headers,
-}
-
-/// When reports of a recipient are wanted (RFC 3461 §4.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Notify {
-    /// `NOTIFY=NEVER`
-    Never,
-    /// `NOTIFY=` and those that are true; with none of them nothing is passed on.
-    On {
-        /// `SUCCESS`
-        success: bool,
-        /// `FAILURE`
-        failure: bool,
-        /// `DELAY`
-        delay: bool,
-    },
 }
 
 /// One recipient of a message.

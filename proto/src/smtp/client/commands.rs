@@ -3,8 +3,11 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
 
-use super::{Extensions, Message, Notify, Recipient, Return};
-use crate::{ForwardPath, limits};
+use super::{Extensions, Message, Recipient};
+use crate::{
+    ForwardPath, limits,
+    smtp::{Notify, Return},
+};
 
 /// How the content goes out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,23 +63,22 @@ pub(super) fn write_rcpt(out: &mut String, recipient: &Recipient, peer: &Extensi
 
 /// `notify-esmtp-value = "NEVER" / 1#notify-list-element` (RFC 3461 §4.1).
 fn write_notify(out: &mut String, notify: Option<Notify>) {
-    match notify {
-        None => {}
-        Some(Notify::Never) => out.push_str(" NOTIFY=NEVER"),
-        Some(Notify::On {
-            success,
-            failure,
-            delay,
-        }) => {
-            let all = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
-            let wanted: Vec<&str> = all
-                .into_iter()
-                .filter_map(|(wanted, word)| wanted.then_some(word))
-                .collect();
-            if !wanted.is_empty() {
-                write(out, format_args!(" NOTIFY={}", wanted.join(",")));
-            }
-        }
+    let Some(Notify {
+        success,
+        failure,
+        delay,
+    }) = notify
+    else {
+        return;
+    };
+    let all = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
+    let wanted = all
+        .into_iter()
+        .filter_map(|(wanted, word)| wanted.then_some(word));
+    let wanted: Vec<&str> = wanted.collect();
+    match &wanted[..] {
+        [] => out.push_str(" NOTIFY=NEVER"),
+        wanted => write(out, format_args!(" NOTIFY={}", wanted.join(","))),
     }
 }
 
@@ -162,7 +164,7 @@ mod tests {
         );
         let none = Extensions::default();
         assert_eq!(mail(&message("x"), &none), "MAIL FROM:<>\r\n");
-        let on = Notify::On {
+        let on = Notify {
             success: true,
             failure: false,
             delay: true,
@@ -173,7 +175,7 @@ mod tests {
         );
         assert_eq!(rcpt(Some(on), "rfc822;x@y.z", &none), "RCPT TO:<a@b.c>\r\n");
         assert_eq!(
-            rcpt(Some(Notify::Never), "", &all()),
+            rcpt(Some(Notify::default()), "", &all()),
             "RCPT TO:<a@b.c> NOTIFY=NEVER\r\n"
         );
     }

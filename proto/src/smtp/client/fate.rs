@@ -79,6 +79,8 @@ pub enum Trouble {
     ConnectionSpent,
     /// The peer refused to serve at all, by its greeting, its answer to EHLO or RSET, or a 421.
     Refused(PeerReply),
+    /// The peer bears our own name: the mail would go in circles.
+    OwnName,
     /// TLS is required and not offered.
     TlsUnavailable,
     /// TLS is required and STARTTLS was refused.
@@ -138,6 +140,7 @@ impl Trouble {
                 Some(EnhancedCode(_, subject, detail)) => EnhancedCode(4, subject, detail),
                 None => EnhancedCode(4, 3, 2),
             },
+            Self::OwnName => EnhancedCode(5, 4, 6),
             Self::TlsUnavailable | Self::StartTlsRefused(_) => EnhancedCode(4, 7, 10),
             Self::TlsFailed(_) => EnhancedCode(4, 7, 5),
             Self::AuthUnavailable => EnhancedCode(4, 7, 4),
@@ -169,6 +172,7 @@ impl fmt::Display for Trouble {
                 f.write_str("the server takes no more messages in this connection")
             }
             Self::Refused(reply) => write!(f, "the server refused the session: {reply}"),
+            Self::OwnName => f.write_str("the server bears our own name: mail loops back to us"),
             Self::TlsUnavailable => f.write_str("the server does not offer TLS"),
             Self::StartTlsRefused(reply) => write!(f, "the server refused STARTTLS: {reply}"),
             Self::TlsFailed(reason) => write!(f, "the TLS handshake failed: {reason}"),

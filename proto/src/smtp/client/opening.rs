@@ -1,6 +1,6 @@
 //! From the connection to the first message: greeting, EHLO, STARTTLS and AUTH.
 
-use alloc::format;
+use alloc::{format, string::String};
 
 use super::{
     Call, Client, Protocol, Reply, Security, State, Trouble,
@@ -11,10 +11,21 @@ use crate::{Action, Now, TlsInfo, smtp::PeerReply};
 
 impl Client {
     pub(super) fn handle_greeting(&mut self, now: Now, reply: PeerReply) {
-        if reply.is_positive() {
-            return self.say_hello(now, true);
+        if !reply.is_positive() {
+            return self.break_off(now, Trouble::Refused(reply));
         }
-        self.break_off(now, Trouble::Refused(reply));
+        match self.is_own_name(&reply) {
+            true => self.break_off(now, Trouble::OwnName),
+            false => self.say_hello(now, true),
+        }
+    }
+
+    /// Whether the peer introduces itself by our name: the first word of the greeting and of the
+    /// answer to EHLO is its own (RFC 5321 §4.2, §4.1.1.1).
+    fn is_own_name(&self, reply: &PeerReply) -> bool {
+        let line = reply.lines.first().map_or("", String::as_str);
+        let name = line.split(' ').next().unwrap_or_default();
+        self.config.shuns_own_name && name.eq_ignore_ascii_case(self.config.hostname.as_str())
     }
 
     fn say_hello(&mut self, now: Now, extended: bool) {
@@ -30,6 +41,9 @@ impl Client {
 
     pub(super) fn handle_hello_reply(&mut self, now: Now, extended: bool, reply: PeerReply) {
         if reply.is_positive() {
+            if self.is_own_name(&reply) {
+                return self.break_off(now, Trouble::OwnName);
+            }
             self.peer = match extended {
                 true => Extensions::parse(&reply.lines),
                 false => Extensions::default(),

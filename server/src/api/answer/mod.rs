@@ -216,6 +216,10 @@ fn api_error(failure: Failure) -> ApiError {
         | StoreError::NoSuchUpload
         | StoreError::NoSuchEntry => ApiError::item_not_found(),
         StoreError::AddressTaken => ApiError::conflict(),
+        StoreError::NoSuchAlias => ApiError::path_not_found(),
+        error @ StoreError::AliasLoop(_) => {
+            ApiError::invalid_request().with_message(error.to_string())
+        }
         StoreError::MailboxExists => ApiError::folder_exists(),
         StoreError::MailboxProtected => ApiError::invalid_request(),
         StoreError::ChangedSince => ApiError::changed_since(),

@@ -7,7 +7,9 @@ use rmail_proto::{
     http::{FieldName, FieldValue, Status},
     imap::{StoreMode, UidSet},
 };
-use rmail_store::{AccountWrite, AccountWritten, Listing, MailboxRef, NewMessage, StoredMessage};
+use rmail_store::{
+    AccountWrite, AccountWritten, ListOrder, Listing, MailboxRef, NewMessage, StoredMessage,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -50,7 +52,10 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let page = NativePage::parse(cx)?;
     let (messages, total) = match (order.key, &search) {
         (Key::Date, None) => {
-            listing.oldest_first = !order.descends;
+            listing.order = match order.descends {
+                true => ListOrder::NewestFirst,
+                false => ListOrder::OldestFirst,
+            };
             listing.offset = page.offset;
             listing.count_max = page.limit;
             let (messages, total) = cx.store().list(cx.account().id, &listing, true)?;

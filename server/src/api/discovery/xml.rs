@@ -119,7 +119,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn value_is_never_markup(value in "[<>&\"' a-c/!\\[\\]\u{0}-\u{1f}\u{fffe}-]{0,30}|.{0,20}") {
+        fn value_is_never_markup(
+            value in "[<>&\"' a-c/!\\[\\]\u{0}-\u{1f}\u{fffe}-]{0,30}|.{0,20}",
+        ) {
             let mut xml = Xml::new();
             xml.open("a", &[("x", &value)]);
             xml.leaf("b", &value);

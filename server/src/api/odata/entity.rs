@@ -37,6 +37,25 @@ pub trait Entity: Name {
 
     /// The property of a collection's elements that a path means.
     fn element(collection: Self::Collection, path: &[&str]) -> Option<PropertyPath<Element>>;
+
+    /// What must be known of an item to know a property.
+    fn needs(property: PropertyPath<Self>) -> Needs;
+}
+
+/// What must be known of an item, the cheapest first; each includes those before it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Needs {
+    /// What is kept beside it: ids, flags, times of arrival and change, its folder.
+    Facts,
+    /// What is kept of its header, and whether it has attachments.
+    Header,
+    /// The whole message.
+    Content,
+}
+
+impl Needs {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Facts, Self::Header, Self::Content];
 }
 
 /// A property by kind.
@@ -207,6 +226,46 @@ impl Entity for Message {
             (_, _) => return None,
         })
     }
+
+    fn needs(property: PropertyPath<Self>) -> Needs {
+        match property {
+            PropertyPath::Text(name) => match name {
+                MessageText::Id
+                | MessageText::ConversationId
+                | MessageText::ParentFolderId
+                | MessageText::ChangeKey
+                | MessageText::InferenceClassification
+                | MessageText::FlagStatus => Needs::Facts,
+                MessageText::Subject
+                | MessageText::InternetMessageId
+                | MessageText::FromAddress
+                | MessageText::FromName
+                | MessageText::SenderAddress
+                | MessageText::SenderName => Needs::Header,
+                MessageText::BodyPreview | MessageText::BodyContent => Needs::Content,
+            },
+            PropertyPath::Time(name) => match name {
+                MessageTime::Received | MessageTime::Created | MessageTime::LastModified => {
+                    Needs::Facts
+                }
+                MessageTime::Sent => Needs::Header,
+            },
+            PropertyPath::Boolean(name) => match name {
+                MessageBoolean::IsRead | MessageBoolean::IsDraft => Needs::Facts,
+                MessageBoolean::HasAttachments => Needs::Header,
+            },
+            PropertyPath::Number(never) => match never {},
+            PropertyPath::Rank(MessageRank::Importance) => Needs::Header,
+            PropertyPath::Collection(name) => match name {
+                MessageCollection::Categories => Needs::Facts,
+                MessageCollection::ToRecipients
+                | MessageCollection::CcRecipients
+                | MessageCollection::BccRecipients
+                | MessageCollection::ReplyTo => Needs::Header,
+                MessageCollection::Attachments => Needs::Content,
+            },
+        }
+    }
 }
 
 /// Folders.
@@ -269,6 +328,10 @@ impl Entity for MailFolder {
     fn element(collection: Never, _: &[&str]) -> Option<PropertyPath<Element>> {
         match collection {}
     }
+
+    fn needs(_: PropertyPath<Self>) -> Needs {
+        Needs::Facts
+    }
 }
 
 /// Elements of a collection, within `any` and `all`.
@@ -312,5 +375,9 @@ impl Entity for Element {
 
     fn element(collection: Never, _: &[&str]) -> Option<PropertyPath<Element>> {
         match collection {}
+    }
+
+    fn needs(_: PropertyPath<Self>) -> Needs {
+        Needs::Facts
     }
 }

@@ -12,6 +12,7 @@
 
 mod cursor;
 mod entity;
+mod evaluate;
 mod filter;
 mod lexer;
 mod options;
@@ -20,12 +21,15 @@ mod parse_filter;
 mod query;
 mod search;
 mod select;
+mod text;
 
 pub use cursor::{Cursor, CursorKind, Cursors, Position};
 pub use entity::{
-    Element, ElementNumber, ElementText, Entity, MailFolder, Message, MessageCollection,
-    MessageText, MessageTime, Never, PropertyPath,
+    Element, ElementNumber, ElementText, Entity, FolderBoolean, FolderNumber, FolderText,
+    MailFolder, Message, MessageBoolean, MessageCollection, MessageRank, MessageText, MessageTime,
+    Needs, Never, PropertyPath,
 };
+pub use evaluate::{ElementValues, Place, Searched, Values};
 pub use filter::{Comparison, Filter, NumberOperand, Operator, TextOperand, TextTest, TimeOperand};
 pub use options::Options;
 pub use order::{OrderBy, SortKey};
@@ -33,3 +37,4 @@ pub use parse_filter::{Bounds, parse_filter};
 pub use query::{Criteria, ListQuery};
 pub use search::{Days, Search, SearchText, Sizes, Words};
 pub use select::{Expand, Select};
+pub use text::fold;

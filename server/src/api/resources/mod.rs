@@ -13,6 +13,7 @@ pub use folder::{FolderFacts, MailFolder, WellKnown};
 pub use ids::{attachment_id, change_key, etag, parse_attachment_id};
 pub use message::{CategoryNames, Message, MessageFacts};
 pub use native::{NativeFolder, NativeMessage, Summary};
+pub(in crate::api) use parsed::attachment_bytes;
 pub use parsed::{Parsed, ParsedAttachment, attachment_content};
 pub use values::{
     DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, InternetMessageHeader,

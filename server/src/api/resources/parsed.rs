@@ -1,12 +1,15 @@
 //! What the API tells of a message's content.
 
+use std::borrow::Cow;
+
 use mail_parser::{
-    Address, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
+    Address, Encoding, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
+    decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode},
 };
 use rmail_proto::UnixTime;
 
 use super::{EmailAddress, Importance, InternetMessageHeader, ItemBody, attachment_id};
-use crate::limits;
+use crate::{api::sanitize::html_to_text, limits};
 
 /// A message's content, taken apart. What is broken in it is made the best of.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +89,10 @@ impl Parsed {
             .html_bodies()
             .next()
             .is_some_and(|part| matches!(part.body, PartType::Html(_)));
-        let text = message.body_text(0).map(|text| clean(&text));
+        let text = match message.text_bodies().next().map(|part| &part.body) {
+            Some(PartType::Html(html)) => Some(html_to_text(html)),
+            Some(_) | None => message.body_text(0).map(|text| clean(&text)),
+        };
         Self {
             subject: clean(message.subject().unwrap_or_default()),
             from: addresses(message.from()),
@@ -143,19 +149,30 @@ impl Parsed {
 pub fn attachment_content(content: &[u8], id: &str) -> Option<Vec<u8>> {
     let message = MessageParser::default().parse(content)?;
     let part = super::parse_attachment_id(id)?;
-    let bytes = part_content(&message, message.part(part)?).to_vec();
+    let bytes = attachment_bytes(&message, message.part(part)?).into_owned();
     (attachment_id(part, &bytes) == id).then_some(bytes)
 }
 
-fn part_content<'a>(message: &'a Message<'_>, part: &'a MessagePart<'_>) -> &'a [u8] {
+/// The bytes of a part. Those of a text are not in UTF-8 but in its charset.
+pub(in crate::api) fn attachment_bytes<'a>(
+    message: &'a Message<'_>,
+    part: &'a MessagePart<'_>,
+) -> Cow<'a, [u8]> {
+    let (start, end) = (part.offset_body as usize, part.offset_end as usize);
+    let encoded = message.raw_message.get(start..end).unwrap_or_default();
     match &part.body {
-        PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
-        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => bytes,
-        PartType::Message(inner) => inner.raw_message(),
-        PartType::Multipart(_) => {
-            let (start, end) = (part.offset_body as usize, part.offset_end as usize);
-            message.raw_message.get(start..end).unwrap_or_default()
-        }
+        PartType::Text(text) | PartType::Html(text) => match part.encoding {
+            Encoding::None => Cow::Borrowed(encoded),
+            Encoding::QuotedPrintable => {
+                quoted_printable_decode(encoded).map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
+            }
+            Encoding::Base64 => {
+                base64_decode(encoded).map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
+            }
+        },
+        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => Cow::Borrowed(bytes),
+        PartType::Message(inner) => Cow::Borrowed(inner.raw_message()),
+        PartType::Multipart(_) => Cow::Borrowed(encoded),
     }
 }
 
@@ -220,7 +237,7 @@ fn attachments(message: &Message<'_>) -> Vec<ParsedAttachment> {
 }
 
 fn attachment(message: &Message<'_>, id: u32, part: &MessagePart<'_>) -> ParsedAttachment {
-    let content = part_content(message, part);
+    let content = &*attachment_bytes(message, part);
     let is_message = matches!(part.body, PartType::Message(_));
     let disposition = part.content_disposition();
     let is_attachment = disposition.is_some_and(|disposition| disposition.is_attachment());
@@ -405,6 +422,22 @@ mod tests {
         assert!(mime.starts_with(b"Subject: within"));
         let other = attachment_id(document.part, b"another content");
         assert_eq!(content(&other), None);
+    }
+
+    #[test]
+    fn preview_of_html_has_its_words_apart() {
+        let html = "Content-Type: text/html\r\n\r\n<title>t</title><div>Hello</div><div>there</div>\
+            <table><tr><td>a<td>b</table>";
+        assert_eq!(Parsed::parse(html.as_bytes()).preview, "Hello there a b");
+    }
+
+    #[test]
+    fn bytes_of_a_text_that_is_attached_stay_in_its_charset() {
+        let message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.\r\n--b\r\n\
+            Content-Type: text/csv; charset=iso-8859-1\r\nContent-Disposition: attachment\r\n\r\n\
+            caf\xe9\r\n--b--\r\n";
+        let id = &Parsed::parse(message).attachments[0].id;
+        assert_eq!(attachment_content(message, id).unwrap(), b"caf\xe9");
     }
 
     #[test]

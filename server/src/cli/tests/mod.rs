@@ -4,7 +4,9 @@ use std::io::Cursor;
 
 use super::*;
 
+mod alias;
 mod queue;
+mod token;
 mod user;
 
 /// What a command read and wrote, in memory.

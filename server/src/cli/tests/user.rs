@@ -269,3 +269,35 @@ fn accounts_are_found_again_in_the_next_process() {
     assert!(knows(&disk, "alice@example.com", "correct horse"));
     assert!(knows(&disk, "bob@example.com", "another one"));
 }
+
+#[test]
+fn what_an_account_may_do_and_keep_is_changed_and_its_tokens_end_with_it() {
+    let disk = Disk::new();
+    user(&disk, "add alice@example.com --password-stdin", PASSWORD);
+    let account = || disk.store.accounts().unwrap().remove(0);
+    let before = account().generation;
+    let set = user(
+        &disk,
+        "set alice@example.com --quota 10g --name Alice --admin yes",
+        "",
+    );
+    assert!(set.succeeded());
+    let after = account();
+    assert_eq!(after.quota_bytes, 10 << 30);
+    assert_eq!(
+        (after.display_name.as_str(), after.is_admin),
+        ("Alice", true)
+    );
+    assert_eq!(after.generation, before);
+    user(&disk, "set alice@example.com --enabled no --quota none", "");
+    let after = account();
+    assert_eq!((after.is_enabled, after.quota_bytes), (false, 0));
+    assert!(after.generation > before, "tokens are void");
+    for line in [
+        "rmail user set alice@example.com --quota 10x",
+        "rmail user set alice@example.com --quota 99999999999T",
+        "rmail user set alice@example.com --enabled perhaps",
+    ] {
+        assert!(super::parse(line).is_err(), "{line}");
+    }
+}

@@ -9,6 +9,7 @@ use rmail_store::{
 };
 use tempfile::TempDir;
 
+mod aliases;
 mod outbound;
 
 use super::*;

@@ -14,7 +14,7 @@ use crate::session::Session;
 
 /// How a peer behaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Conduct {
+pub(super) enum Conduct {
     /// It takes everything but what is for `no…` (550) and `later…` (450).
     Honest,
     /// Nobody answers.
@@ -29,14 +29,14 @@ enum Conduct {
 
 /// What a peer has seen.
 #[derive(Debug, Default)]
-struct Seen {
-    connections: u32,
+pub(super) struct Seen {
+    pub(super) connections: u32,
     /// How often each recipient was named.
-    named: BTreeMap<String, u32>,
+    pub(super) named: BTreeMap<String, u32>,
     /// How often each recipient's message was taken with a 250.
-    taken: BTreeMap<String, u32>,
+    pub(super) taken: BTreeMap<String, u32>,
     /// Contents, taken or not.
-    contents: Vec<String>,
+    pub(super) contents: Vec<String>,
 }
 
 /// A session of ours with a peer.
@@ -49,25 +49,25 @@ struct Talk {
 }
 
 /// Servers around one node.
-struct Town {
-    site: Site,
+pub(super) struct Town {
+    pub(super) site: Site,
     talks: BTreeMap<SessionId, Talk>,
     conducts: BTreeMap<SocketAddr, Conduct>,
     seen: BTreeMap<SocketAddr, Seen>,
-    sender: SessionId,
+    pub(super) sender: SessionId,
     /// What stands in messages behind their subjects.
-    text: String,
+    pub(super) text: String,
 }
 
-const ONE: &str = "192.0.2.1:25";
-const TWO: &str = "192.0.2.2:25";
+pub(super) const ONE: &str = "192.0.2.1:25";
+pub(super) const TWO: &str = "192.0.2.2:25";
 
 const CONFIG: &str = r#"{"domains": ["mail.example"], "hostname": "mail.example", "relay": {
     "routes": ["one.example smtp:192.0.2.1:25", "two.example smtp:192.0.2.2:25",
                "held.example hold"]}}"#;
 
 impl Town {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut site = Site::with(CONFIG);
         site.make_account();
         site.make_account_of("bob");
@@ -82,25 +82,25 @@ impl Town {
         }
     }
 
-    fn set(&mut self, peer: &str, conduct: Conduct) {
+    pub(super) fn set(&mut self, peer: &str, conduct: Conduct) {
         self.conducts.insert(peer.parse().unwrap(), conduct);
     }
 
-    fn seen(&self, peer: &str) -> &Seen {
+    pub(super) fn seen(&self, peer: &str) -> &Seen {
         &self.seen[&peer.parse::<SocketAddr>().unwrap()]
     }
 
     /// ann sends a message, which is accepted.
-    fn send(&mut self, to: &[&str]) {
+    pub(super) fn send(&mut self, to: &[&str]) {
         self.send_from("ann@mail.example", to, smtp::RcptNotice::default());
     }
 
-    fn send_from(&mut self, from: &str, to: &[&str], notice: smtp::RcptNotice) {
+    pub(super) fn send_from(&mut self, from: &str, to: &[&str], notice: smtp::RcptNotice) {
         assert!(self.submit(from, to, notice), "the message is accepted");
     }
 
     /// Whether a message is accepted.
-    fn submit(&mut self, from: &str, to: &[&str], notice: smtp::RcptNotice) -> bool {
+    pub(super) fn submit(&mut self, from: &str, to: &[&str], notice: smtp::RcptNotice) -> bool {
         let address = |text: &str| Address::parse(text).unwrap();
         let recipients = to.iter().map(|to| smtp::Recipient {
             path: ForwardPath::Address(address(to)),
@@ -142,7 +142,7 @@ impl Town {
     }
 
     /// Everything happens that can happen now.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             let mut has_changed = !self.site.jobs.is_empty();
             self.site.settle();
@@ -243,7 +243,7 @@ impl Town {
     }
 
     /// Time passes, with everything that is due in it.
-    fn pass(&mut self, duration: Duration) {
+    pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.site.now.at + duration;
         loop {
             self.settle();
@@ -269,7 +269,7 @@ impl Town {
     }
 
     /// The messages in ann's or bob's INBOX.
-    fn inbox(&self, local_part: &str) -> Vec<String> {
+    pub(super) fn inbox(&self, local_part: &str) -> Vec<String> {
         let store = &self.site.world.store;
         let address = Address::parse(&format!("{local_part}@mail.example")).unwrap();
         let Some(account) = store.account_by_address(&address).unwrap() else {
@@ -286,7 +286,7 @@ impl Town {
     }
 
     /// Messages that are not finished.
-    fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         let filter = QueueFilter::default();
         self.site
             .world
@@ -297,7 +297,7 @@ impl Town {
     }
 
     /// The process dies and another takes its place.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.talks.clear();
         self.site.dials.clear();
         self.site.jobs.clear();
@@ -365,11 +365,11 @@ impl Talk {
     }
 }
 
-fn hours(count: u64) -> Duration {
+pub(super) fn hours(count: u64) -> Duration {
     Duration::from_secs(count * 3600)
 }
 
-fn minutes(count: u64) -> Duration {
+pub(super) fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }
 

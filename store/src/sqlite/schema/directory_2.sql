@@ -1,14 +1,24 @@
-ALTER TABLE accounts ADD COLUMN last_login_at INTEGER;
+-- Addresses that stand for others.
 
--- What the server keeps for a while: see `RecordKind`. `account` is 0 where it is nobody's.
-CREATE TABLE records (
-  kind INTEGER NOT NULL,
-  key BLOB NOT NULL,
-  account INTEGER NOT NULL,
-  value TEXT NOT NULL,
-  expires_at INTEGER NOT NULL,
-  PRIMARY KEY (kind, key)
+CREATE TABLE aliases (
+  id INTEGER PRIMARY KEY,
+  domain TEXT NOT NULL,
+  -- In lower case; * and ? are wildcards.
+  local_part TEXT NOT NULL,
+  is_pattern INTEGER NOT NULL,
+  is_enabled INTEGER NOT NULL,
+  UNIQUE (domain, local_part)
+) STRICT;
+
+CREATE INDEX aliases_patterns ON aliases (domain, local_part) WHERE is_pattern = 1;
+
+CREATE TABLE alias_targets (
+  alias INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  address TEXT NOT NULL,
+  -- The address in lower case and without a tag: what is looked for.
+  base TEXT NOT NULL,
+  PRIMARY KEY (alias, position)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX records_by_account ON records (account, kind);
-CREATE INDEX records_by_end ON records (expires_at);
+CREATE INDEX alias_targets_by_base ON alias_targets (base);

@@ -11,7 +11,10 @@ use super::{
     Batch, LOCAL, LotKey,
     rows::{destination_text, fate_number, recipient_values, shortened},
 };
-use crate::{Concluded, Destination, Fate, NewRecipient, SpoolId, limits, store::Result};
+use crate::{
+    Concluded, Destination, Fate, NewRecipient, NewSpoolEntry, SpoolId, StoreError, limits,
+    store::Result,
+};
 
 impl Batch<'_> {
     /// Returns whether any of these recipients was still waiting: else all of it, its reports as
@@ -74,6 +77,7 @@ impl Batch<'_> {
         spool: SpoolId,
         position: u32,
         targets: Vec<NewRecipient>,
+        reports: &[NewSpoolEntry],
     ) -> Result<Vec<(u32, Recipient)>> {
         let entry = to_sql(spool.0);
         let next: u32 = self
@@ -99,11 +103,17 @@ impl Batch<'_> {
                 added.push(target);
             }
         }
+        if next as usize + added.len() > limits::ENTRY_RECIPIENTS {
+            return Err(StoreError::TooMany("recipients of one message"));
+        }
         self.insert_recipients(entry, next, &added)?;
         for target in &added {
             if let Destination::Remote(key) = &target.destination {
                 self.insert_lot(entry, key, false, 0)?;
             }
+        }
+        for report in reports {
+            self.accept(report)?;
         }
         self.remove_lot_if_done(entry, LOCAL)?;
         self.remove_if_finished(entry)?;

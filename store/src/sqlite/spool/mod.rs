@@ -302,8 +302,9 @@ impl Batch<'_> {
                 spool,
                 position,
                 targets,
+                reports,
             } => {
-                let expanded = self.expand(spool, position, targets);
+                let expanded = self.expand(spool, position, targets, &reports);
                 expanded.map(SpoolWritten::Expanded)
             }
             SpoolWrite::Reroute {
