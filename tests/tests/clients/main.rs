@@ -4,6 +4,8 @@ mod commands;
 mod graph;
 mod libraries;
 mod mbsync;
+mod schemathesis;
+mod thunderbird;
 
 use std::{
     fs,
@@ -46,6 +48,7 @@ mod mail {
         swaks_sends_on_all_three_ports: crate::commands::swaks,
         neomutt_sends_and_reads: crate::commands::neomutt,
         mbsync_syncs_both_ways_and_then_finds_nothing_to_do: crate::mbsync::syncs,
+        thunderbird_finds_the_account_by_autoconfig_and_reads: crate::thunderbird::sets_itself_up,
     }
 }
 
@@ -54,6 +57,7 @@ mod api {
         msgraph_sdk_makes_every_call_that_it_has: crate::graph::msgraph,
         microsoft_graph_client_makes_every_call_that_it_has: crate::graph::javascript,
         o365_makes_every_call_that_it_has: crate::graph::o365,
+        schemathesis_finds_no_answer_outside_the_document: crate::schemathesis::asks_for_everything,
     }
 }
 
