@@ -218,7 +218,7 @@ def main():
     folder = pathlib.Path(setup["folder"])
     profile = write_profile(folder, proxy.server_address[1])
     process = subprocess.Popen(
-        ["thunderbird", "--headless", "--marionette", "--no-remote", "--profile", profile],
+        ["thunderbird", "--headless", "--marionette", "--remote-allow-system-access", "--no-remote", "--profile", profile],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},

@@ -73,6 +73,7 @@ from msgraph.generated.users.item.messages.item.reply_all.reply_all_post_request
 from msgraph.generated.users.item.send_mail.send_mail_post_request_body import (
     SendMailPostRequestBody as SendMail,
 )
+from msgraph.graph_request_adapter import options
 from msgraph_core import GraphClientFactory
 from msgraph_core.requests.batch_request_builder import BatchRequestBuilder
 from msgraph_core.requests.batch_request_content import BatchRequestContent
@@ -110,7 +111,7 @@ class World:
     def client(self, token, scheme="https"):
         trust = ssl.create_default_context(cafile=self.setup["certificate"])
         http_client = GraphClientFactory.create_with_default_middleware(
-            client=httpx.AsyncClient(verify=trust, timeout=60)
+            client=httpx.AsyncClient(verify=trust, timeout=60), options=options
         )
         authentication = BaseBearerTokenAuthenticationProvider(Token(token))
         adapter = GraphRequestAdapter(authentication, client=http_client)
