@@ -30,6 +30,7 @@ pub(crate) struct Daemon {
     pub(crate) smtps_port: u16,
     pub(crate) imap_port: u16,
     pub(crate) imaps_port: u16,
+    pub(crate) http_port: u16,
 }
 
 impl Daemon {
@@ -50,7 +51,7 @@ impl Daemon {
             )
         })?;
         let folder = TempDir::new()?;
-        let ports: Vec<u16> = free_ports(5)?;
+        let ports: Vec<u16> = free_ports(7)?;
         let config = json!({
             "hostname": "localhost",
             "log_level": "WARNING",
@@ -62,6 +63,7 @@ impl Daemon {
                 "host": "127.0.0.1", "port": ports[3], "imaps_port": ports[4],
                 "max_connections": 10_000,
             },
+            "exchange_api": {"host": "127.0.0.1", "port": ports[5], "secure_port": ports[6]},
             "relay": relay,
         });
         fs::write(folder.path().join("config.json"), config.to_string())?;
@@ -77,6 +79,7 @@ impl Daemon {
             smtps_port: ports[2],
             imap_port: ports[3],
             imaps_port: ports[4],
+            http_port: ports[5],
         };
         for port in ports {
             wait_for(port)?;
@@ -95,6 +98,17 @@ impl Daemon {
     /// The proportional set size.
     pub(crate) fn proportional_kib(&self) -> Result<i64> {
         read_kib(&self.proc_file("smaps_rollup"), "Pss:")
+    }
+
+    /// How long its threads have run, all together.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(self.proc_file("stat"))?;
+        // The second field, in parentheses, is the name; utime and stime are the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(')').ok_or("the kernel does not say")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        // USER_HZ is 100 on all architectures that Linux has in common.
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     fn proc_file(&self, name: &str) -> String {

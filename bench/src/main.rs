@@ -2,6 +2,7 @@
 
 mod client;
 mod daemon;
+mod http;
 mod queue;
 mod relay;
 mod sink;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Measure the relaying of so many messages, beside Postfix, and nothing else
     #[arg(long)]
     relay: Option<u32>,
+    /// Measure the HTTP API on a mailbox of so many messages, and nothing else
+    #[arg(long)]
+    http: Option<u32>,
 }
 
 fn main() -> Result<()> {
@@ -45,6 +49,9 @@ fn main() -> Result<()> {
     }
     if let Some(messages) = arguments.relay {
         return relay::measure(&arguments.daemon, messages);
+    }
+    if let Some(messages) = arguments.http {
+        return http::measure(&arguments.daemon, messages);
     }
     large_message(&Daemon::start(&arguments.daemon)?)?;
     idle(&Daemon::start(&arguments.daemon)?, arguments.connections)?;

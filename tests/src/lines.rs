@@ -39,6 +39,11 @@ impl Door {
         }
     }
 
+    /// Where it leads.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Connects; the greeting is still to be read.
     ///
     /// # Errors
@@ -124,7 +129,27 @@ impl Lines {
     ///
     /// See [`Door::connect`].
     pub fn send(&mut self, text: &str) -> io::Result<()> {
-        self.stream.get_mut().write_all(text.as_bytes())
+        self.send_bytes(text.as_bytes())
+    }
+
+    /// As [`send`](Self::send), for what is no text.
+    ///
+    /// # Errors
+    ///
+    /// See [`Door::connect`].
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+
+    /// So many of the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`read_line`](Self::read_line).
+    pub fn read_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The next line, without its CRLF; the literals in it follow their lengths.

@@ -37,11 +37,13 @@ pub enum Method {
     Delete,
     /// OPTIONS
     Options,
+    /// TRACE, which no endpoint has: known so that it is not allowed rather than not implemented.
+    Trace,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Get,
         Self::Head,
         Self::Post,
@@ -49,6 +51,7 @@ impl Method {
         Self::Patch,
         Self::Delete,
         Self::Options,
+        Self::Trace,
     ];
 
     /// As it is written.
@@ -61,6 +64,7 @@ impl Method {
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
         }
     }
 

@@ -256,7 +256,7 @@ const HEADS: [(&str, u16); 86] = [
 /// More request lines that are none.
 const REQUEST_LINES: [(&str, u16); 20] = [
     ("get / HTTP/1.1", 501),
-    ("TRACE / HTTP/1.1", 501),
+    ("BREW / HTTP/1.1", 501),
     ("GETX / HTTP/1.1", 501),
     ("G@T / HTTP/1.1", 400),
     ("/ HTTP/1.1", 400),

@@ -47,6 +47,7 @@ fn method(method: Method) -> &'static str {
         Method::Patch => "patch",
         Method::Delete => "delete",
         Method::Options => "options",
+        Method::Trace => "trace",
     }
 }
 

@@ -86,7 +86,7 @@ const fn is_required(mark: &str) -> bool {
     matches!(mark.as_bytes(), b"!")
 }
 
-// `!`: always there; `?`: perhaps; `*`: all properties of another type.
+// `!`: always there; `?`: perhaps, or null; `*`: all properties of another type.
 schemas! {
     Health {
         ! "status" => Text,
@@ -554,7 +554,12 @@ impl Schema {
                 base = Some(property.kind.definition());
                 continue;
             }
-            properties.insert(property.name.to_owned(), property.kind.definition());
+            let definition = property.kind.definition();
+            let definition = match property.is_required {
+                true => definition,
+                false => or_null(definition),
+            };
+            properties.insert(property.name.to_owned(), definition);
             if property.is_required {
                 required.push(property.name);
             }
@@ -596,6 +601,17 @@ impl PropertyType {
     }
 }
 
+/// What need not be there may be null, which means the same.
+fn or_null(mut definition: Value) -> Value {
+    if definition.get("$ref").is_some() {
+        return json!({"anyOf": [definition, {"type": "null"}]});
+    }
+    if let Some(Value::String(name)) = definition.get("type") {
+        definition["type"] = json!([name, "null"]);
+    }
+    definition
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -624,6 +640,10 @@ mod tests {
                 "required": ["message_id", "queue_id", "sent_id"],
             })
         );
+        let login = Schema::Login.definition();
+        let properties = &login["properties"];
+        assert_eq!(properties["username"], json!({"type": "string"}));
+        assert_eq!(properties["domain"], json!({"type": ["string", "null"]}));
         let whole = Schema::NativeMessage.definition();
         assert_eq!(whole["allOf"][0], Schema::MessageSummary.reference());
     }

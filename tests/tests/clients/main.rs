@@ -1,8 +1,11 @@
 //! Other people's clients, each against both daemons.
 
 mod commands;
+mod graph;
 mod libraries;
 mod mbsync;
+mod schemathesis;
+mod thunderbird;
 
 use std::{
     fs,
@@ -23,27 +26,39 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// Each client, as a test of each daemon.
 macro_rules! clients {
-    ($($name:ident: $journey:path,)*) => {
+    ($run:path => $($name:ident: $journey:path,)*) => {
         mod tokio {
-            $(#[test] fn $name() { crate::run(crate::Kind::Tokio, $journey); })*
+            $(#[test] fn $name() { $run(crate::Kind::Tokio, $journey); })*
         }
         mod async_std {
-            $(#[test] fn $name() { crate::run(crate::Kind::AsyncStd, $journey); })*
+            $(#[test] fn $name() { $run(crate::Kind::AsyncStd, $journey); })*
         }
     };
 }
 
-clients! {
-    lettre_sends_in_cleartext_after_starttls_and_over_tls: crate::libraries::lettre_sends,
-    async_imap_reads_after_starttls_and_over_tls: crate::libraries::async_imap_reads,
-    async_imap_idles_until_mail_comes: crate::libraries::async_imap_idles,
-    python_sends_and_reads: crate::commands::python,
-    imapclient_reads_after_starttls_and_over_tls: crate::commands::imapclient,
-    curl_sends_in_cleartext_after_starttls_and_over_tls: crate::commands::curl_sends,
-    curl_reads_after_starttls_and_over_tls: crate::commands::curl_reads,
-    swaks_sends_on_all_three_ports: crate::commands::swaks,
-    neomutt_sends_and_reads: crate::commands::neomutt,
-    mbsync_syncs_both_ways_and_then_finds_nothing_to_do: crate::mbsync::syncs,
+mod mail {
+    clients! { crate::run =>
+        lettre_sends_in_cleartext_after_starttls_and_over_tls: crate::libraries::lettre_sends,
+        async_imap_reads_after_starttls_and_over_tls: crate::libraries::async_imap_reads,
+        async_imap_idles_until_mail_comes: crate::libraries::async_imap_idles,
+        python_sends_and_reads: crate::commands::python,
+        imapclient_reads_after_starttls_and_over_tls: crate::commands::imapclient,
+        curl_sends_in_cleartext_after_starttls_and_over_tls: crate::commands::curl_sends,
+        curl_reads_after_starttls_and_over_tls: crate::commands::curl_reads,
+        swaks_sends_on_all_three_ports: crate::commands::swaks,
+        neomutt_sends_and_reads: crate::commands::neomutt,
+        mbsync_syncs_both_ways_and_then_finds_nothing_to_do: crate::mbsync::syncs,
+        thunderbird_finds_the_account_by_autoconfig_and_reads: crate::thunderbird::sets_itself_up,
+    }
+}
+
+mod api {
+    clients! { crate::graph::run =>
+        msgraph_sdk_makes_every_call_that_it_has: crate::graph::msgraph,
+        microsoft_graph_client_makes_every_call_that_it_has: crate::graph::javascript,
+        o365_makes_every_call_that_it_has: crate::graph::o365,
+        schemathesis_finds_no_answer_outside_the_document: crate::schemathesis::asks_for_everything,
+    }
 }
 
 /// A daemon with Alice on it; what goes wrong in it is a failure, too.

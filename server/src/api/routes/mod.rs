@@ -147,7 +147,8 @@ impl Router {
             | Method::Put
             | Method::Patch
             | Method::Delete
-            | Method::Options => method,
+            | Method::Options
+            | Method::Trace => method,
         };
         let mut found = fitting
             .clone()
@@ -304,6 +305,8 @@ mod tests {
         ];
         assert_eq!(error, ApiError::allow(methods));
         let error = find(Method::Get, "/v1.0/me/sendMail").unwrap_err();
+        assert_eq!(error, ApiError::allow(vec![Method::Post, Method::Options]));
+        let error = find(Method::Trace, "/v1.0/me/sendMail").unwrap_err();
         assert_eq!(error, ApiError::allow(vec![Method::Post, Method::Options]));
     }
 
