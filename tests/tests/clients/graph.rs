@@ -15,10 +15,11 @@ use rmail_tests::{
     daemon::{Daemon, MailRoot, Port},
     http::HttpClient,
     jwt::Jwt,
+    programs,
 };
 use serde_json::json;
 
-use crate::{ALICE, Kind, PASSWORD, has_module, is_there, succeed};
+use crate::{ALICE, Kind, PASSWORD, has_module, succeed};
 
 const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
@@ -99,7 +100,7 @@ pub(crate) fn javascript(daemon: &Daemon) {
     const PACKAGE: &str = "@microsoft/microsoft-graph-client";
     let require = format!("require({PACKAGE:?})");
     let mut node = Command::new("node");
-    if is_there(PACKAGE, node.args(["-e", &require])) {
+    if programs::is_installed(PACKAGE, node.args(["-e", &require])) {
         go_through(daemon, JavaScript, "node", "with_javascript.cjs");
     }
 }
