@@ -80,7 +80,8 @@ impl Exchange {
             | Method::Put
             | Method::Patch
             | Method::Delete
-            | Method::Options => (status, body),
+            | Method::Options
+            | Method::Trace => (status, body),
         }
     }
 }
