@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use rustls::crypto::aws_lc_rs;
+use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer};
 use thiserror::Error;
 use ureq::{
     Agent,
@@ -108,7 +108,10 @@ impl fmt::Debug for Webhooks {
 impl Webhooks {
     /// With the roots of this machine; without any, nobody's certificate is good.
     pub fn of_machine() -> Self {
-        let roots = rustls_native_certs::load_native_certs().certs;
+        Self::with_roots(&rustls_native_certs::load_native_certs().certs)
+    }
+
+    fn with_roots(roots: &[CertificateDer<'_>]) -> Self {
         let roots = roots
             .iter()
             .map(|root| Certificate::from_der(root).to_owned());
@@ -235,6 +238,8 @@ mod tests {
         thread::{self, JoinHandle},
     };
 
+    use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+
     use super::*;
 
     /// Answers one request, if one comes; returns it.
@@ -337,6 +342,54 @@ mod tests {
     fn name_of_an_address_that_is_not_public_is_not_connected_to() {
         let outcome = post("https://localhost:8443/", Purpose::Notification, &[]);
         assert_eq!(outcome, Err(PostError::NotPublic));
+    }
+
+    /// Speaks TLS with a certificate that it has made itself, and answers one request.
+    fn tls_receiver() -> (String, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the other side of the network")]
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "the other side of the network")]
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let connection = ServerConnection::new(Arc::new(config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            // Who does not trust us leaves.
+            if stream.read(&mut [0; 4096]).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        (url, certificate)
+    }
+
+    #[test]
+    fn certificates_are_verified_whether_the_target_is_exempt_or_not() {
+        let post = |is_trusted: bool| {
+            let (url, certificate) = tls_receiver();
+            let roots = is_trusted.then_some(certificate);
+            let target = Target::parse(&url, &["https://127.0.0.1:".to_owned()]).unwrap();
+            let webhooks = Webhooks::with_roots(roots.as_slice());
+            webhooks.post(&Posting {
+                target: &target,
+                content_type: "application/json",
+                content: b"{}",
+                purpose: Purpose::Notification,
+            })
+        };
+        assert!(post(true).is_ok_and(|answer| answer.is_success()));
+        match post(false) {
+            Err(PostError::Failed(reason)) => assert!(reason.contains("certificate"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A handler is a function of these alone: the time and all randomness come with the exchange. It
 //! may block, so it runs as a job; what it wrote is told by [`Answer::touched`], for those who wait
-//! for changes. When a database is busy nothing was written, and the whole is done again.
+//! for changes. When a database is busy nothing was written, and the whole is done again. One thing
+//! reaches beyond the store: a target of a subscription is asked whether it wants to be one.
 
 mod administration;
 mod alias_endpoints;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rmail_proto::{AccountId, UnixTime};
-use rmail_store::{DirectoryWrite, Record, RecordKind, Store, StoreError};
+use rmail_store::{Account, DirectoryWrite, Record, RecordKind, Store, StoreError};
 
 use super::{Event, LifecycleEvent, Seen, Subscriber, Subscription, changes_since};
 use crate::limits;
@@ -26,74 +26,92 @@ pub struct News {
 ///
 /// `Failed`.
 pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Vec<Arc<Subscriber>>, StoreError> {
-    let records = store.records(now, RecordKind::Subscription, None)?;
-    if records.is_empty() {
-        return Ok(Vec::new());
-    }
-    let guids = store.accounts()?.into_iter();
-    let guids: BTreeMap<_, _> = guids.map(|account| (account.id, account.guid)).collect();
-    let subscribers = records.into_iter().filter_map(|record| {
-        let account = record.account?;
-        let owner = (account, *guids.get(&account)?);
-        let subscription = Subscription::read(&record)?;
+    let mut guids: BTreeMap<AccountId, Option<u128>> = BTreeMap::new();
+    let mut subscribers = Vec::new();
+    for record in store.records(now, RecordKind::Subscription, None)? {
+        let (Some(account), Some(subscription)) = (record.account, Subscription::read(&record))
+        else {
+            continue;
+        };
+        let guid = match guids.get(&account) {
+            Some(guid) => *guid,
+            None => store.account(account)?.map(|account| account.guid),
+        };
+        guids.insert(account, guid);
+        let Some(guid) = guid else { continue };
+        let owner = (account, guid);
         let subscriber = Subscriber::new(record.key, owner, &subscription, record.expires_at);
-        Some(Arc::new(subscriber))
-    });
-    Ok(subscribers.collect())
+        subscribers.push(Arc::new(subscriber));
+    }
+    Ok(subscribers)
 }
 
 /// What has changed for the subscriptions of an account, and is ours to tell.
 ///
 /// # Errors
 ///
-/// What the store says; what was found is lost then, unless it is `Busy`: then nothing was found.
+/// What the store says; then nothing is ours.
 pub fn news(store: &dyn Store, now: UnixTime, account: AccountId) -> Result<Vec<News>, StoreError> {
     let Some(owner) = store.account(account)?.filter(|owner| owner.is_enabled) else {
         return Ok(Vec::new());
     };
     let mut news = Vec::new();
     for _ in 0..limits::NOTIFICATIONS_TRIES {
-        let mut found = Vec::new();
-        let mut writes = Vec::new();
-        for record in store.records(now, RecordKind::Subscription, Some(account))? {
-            let Some(subscription) = Subscription::read(&record) else {
-                continue;
-            };
-            let seen = changes_since(store, account, &subscription)?;
-            let Some((write, events)) = advance(now, account, &record, &subscription, seen) else {
-                continue;
-            };
-            writes.push(write);
-            let owner = (account, owner.guid);
-            let subscriber = Subscriber::new(record.key, owner, &subscription, record.expires_at);
-            found.push(News {
-                subscriber: Arc::new(subscriber),
-                events,
-            });
-        }
-        if writes.is_empty() {
-            break;
-        }
-        let results = match store.write_directory(now, writes) {
+        match advance_all(store, now, &owner, &mut news) {
+            Ok(Outcome::Done) => break,
+            Ok(Outcome::Again) => {}
+            Err(error) if news.is_empty() => return Err(error),
             // What an earlier round has found is ours already.
-            Err(_) if !news.is_empty() => break,
-            results => results?,
-        };
-        let mut is_again = false;
-        for (result, found) in results.into_iter().zip(found) {
-            match result {
-                Ok(_) => news.push(found),
-                // Another process was quicker, or the client has changed the subscription.
-                Err(StoreError::ChangedSince) => is_again = true,
-                Err(error) => return Err(error),
-            }
-        }
-        if !is_again {
-            break;
+            Err(_) => break,
         }
     }
     news.retain(|news| !news.events.is_empty());
     Ok(news)
+}
+
+/// Whether there may be more.
+enum Outcome {
+    Done,
+    Again,
+}
+
+/// Moves on all records for which there is something new, and adds what is ours then.
+fn advance_all(
+    store: &dyn Store,
+    now: UnixTime,
+    owner: &Account,
+    news: &mut Vec<News>,
+) -> Result<Outcome, StoreError> {
+    let (mut found, mut writes) = (Vec::new(), Vec::new());
+    for record in store.records(now, RecordKind::Subscription, Some(owner.id))? {
+        let Some(subscription) = Subscription::read(&record) else {
+            continue;
+        };
+        let seen = changes_since(store, owner.id, &subscription)?;
+        let Some((write, events)) = advance(now, owner.id, &record, &subscription, seen) else {
+            continue;
+        };
+        let of = (owner.id, owner.guid);
+        let subscriber = Subscriber::new(record.key, of, &subscription, record.expires_at);
+        writes.push(write);
+        found.push(News {
+            subscriber: Arc::new(subscriber),
+            events,
+        });
+    }
+    if writes.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let mut outcome = Outcome::Done;
+    let results = store.write_directory(now, writes)?;
+    for (result, found) in results.into_iter().zip(found) {
+        match result {
+            Ok(_) => news.push(found),
+            // Another process was quicker, or the client has changed the subscription.
+            Err(_) => outcome = Outcome::Again,
+        }
+    }
+    Ok(outcome)
 }
 
 /// The write that moves a record's marks on, and what is to be told then.
