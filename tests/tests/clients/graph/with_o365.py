@@ -349,7 +349,7 @@ def list_messages(world):
     late = query.greater("subject", "page 20") & query.negate(query.equals("importance", "high"))
     found = folder.get_messages(limit=10, query=late, order_by="subject")
     equal([message.subject for message in found], ["page 21", "page 23"])
-    to_five = query.equals("toRecipients/emailAddress/address", "five@example.net")
+    to_five = query.equals("to", "five@example.net")
     equal(len(list(folder.get_messages(limit=20, query=to_five))), 5)
     hour_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
     recent = query.greater("created_date_time", hour_ago)
