@@ -19,7 +19,7 @@ use rmail_proto::{
 use rmail_store::{
     DirectoryWrite, MailboxRef, NewAccount, QueueFilter, QueuedMessage, RealFiles, SqliteStore,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
@@ -32,8 +32,6 @@ use crate::{
     config::Config,
     outside::webhooks::{PostAnswer, PostError, Posting},
 };
-
-use serde_json::Value;
 
 const START: UnixTime = UnixTime(1_700_000_000);
 const ALICE: &str = "alice@example.com";
