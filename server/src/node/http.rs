@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rmail_proto::{
-    AccountId, Instant, Now,
+    AccountId, Instant, MailboxId, Now,
     http::{Accept, Body, Call, Content, Reply, Request, Response, SourceId, Status},
 };
 use rmail_store::StoreError;
@@ -28,6 +28,17 @@ pub(super) struct HttpSessions {
     tokens: BTreeMap<u128, TokenUse>,
     /// Bytes of contents in memory, of all sessions.
     held_bytes: usize,
+    /// Answers that wait until the account's IMAP sessions can know of what was written.
+    answers: Vec<HeldAnswer>,
+}
+
+/// See [`HttpSessions::answers`].
+#[derive(Debug)]
+struct HeldAnswer {
+    asker: Asker,
+    response: Box<Response>,
+    /// Mailboxes, each with the number of answers of the store that it takes.
+    until: Vec<(AccountId, MailboxId, u64)>,
 }
 
 /// One of them. There is one request at a time.
@@ -226,6 +237,7 @@ impl Node {
         }
         self.count_inner(asker.session, touched.requests);
         self.finish_http(asker.session);
+        let accounts = touched.accounts.clone();
         self.handle_touched(now, touched);
         let Some(state) = self.http.sessions.get_mut(&asker.session) else {
             return;
@@ -241,7 +253,31 @@ impl Node {
                 })
             }
         };
-        self.reply_http(asker, Reply::Respond(Box::new(response)));
+        let stale = accounts.into_iter();
+        let until: Vec<_> = stale
+            .flat_map(|account| self.stale_mailboxes(account))
+            .collect();
+        self.http.answers.push(HeldAnswer {
+            asker,
+            response: Box::new(response),
+            until,
+        });
+        self.release_answers();
+    }
+
+    /// Sends the answers that nothing keeps back any more.
+    pub(super) fn release_answers(&mut self) {
+        let mut kept = Vec::new();
+        for answer in std::mem::take(&mut self.http.answers) {
+            let mut until = answer.until.iter();
+            let is_known =
+                until.all(|&(account, mailbox, count)| self.is_refreshed(account, mailbox, count));
+            match is_known {
+                true => self.reply_http(answer.asker, Reply::Respond(answer.response)),
+                false => kept.push(answer),
+            }
+        }
+        self.http.answers = kept;
     }
 
     /// Tells those who wait for changes.

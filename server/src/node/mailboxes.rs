@@ -37,6 +37,8 @@ pub(super) struct OpenMailbox {
     sessions: BTreeSet<SessionId>,
     is_deleted: bool,
     refresh: Refresh,
+    /// How often an answer to that has come.
+    refreshed: u64,
     used: u64,
 }
 
@@ -127,6 +129,7 @@ impl Node {
                     sessions: sessions.unwrap_or_default(),
                     is_deleted: false,
                     refresh: Refresh::Idle,
+                    refreshed: 0,
                     used: 0,
                 };
                 self.mailboxes.open.insert(key, open);
@@ -246,9 +249,11 @@ impl Node {
 
     /// The store has answered. Returns whether it is to be asked again.
     fn end_refresh(&mut self, account: AccountId, mailbox: MailboxId) -> bool {
-        let open = self.mailboxes.open.get_mut(&(account, mailbox));
-        let before = open.map(|open| std::mem::replace(&mut open.refresh, Refresh::Idle));
-        before == Some(Refresh::AskedAndStale)
+        let Some(open) = self.mailboxes.open.get_mut(&(account, mailbox)) else {
+            return false;
+        };
+        open.refreshed += 1;
+        std::mem::replace(&mut open.refresh, Refresh::Idle) == Refresh::AskedAndStale
     }
 
     /// Asks the store what changed in the open mailboxes, of one account or of all.
@@ -292,6 +297,28 @@ impl Node {
         if is_stale {
             self.refresh(account, mailbox);
         }
+        self.release_answers();
+    }
+
+    /// The mailboxes of an account whose sessions do not know yet what has just changed, each with
+    /// the number of answers after which they do.
+    pub(super) fn stale_mailboxes(&self, account: AccountId) -> Vec<(AccountId, MailboxId, u64)> {
+        let of_account = self.mailboxes.of_account(account);
+        let stale = of_account.filter_map(|(mailbox, open)| {
+            let answers = match open.refresh {
+                Refresh::Idle => return None,
+                Refresh::Asked => 1,
+                Refresh::AskedAndStale => 2,
+            };
+            Some((account, mailbox, open.refreshed + answers))
+        });
+        stale.collect()
+    }
+
+    /// Whether so many answers have come for a mailbox, or nobody looks at it any more.
+    pub(super) fn is_refreshed(&self, account: AccountId, mailbox: MailboxId, count: u64) -> bool {
+        let open = self.mailboxes.open.get(&(account, mailbox));
+        open.is_none_or(|open| open.refreshed >= count)
     }
 
     pub(super) fn mark_deleted(&mut self, account: AccountId, mailbox: MailboxId) {

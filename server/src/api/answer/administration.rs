@@ -56,8 +56,10 @@ pub(super) fn domains(cx: &mut Cx<'_>) -> Outcome {
 
 pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let page = NativePage::parse(cx)?;
-    let option = |name| cx.exchange.options.other(name).map(str::to_lowercase);
-    let (domain, search) = (option("domain"), option("search"));
+    let options = &cx.exchange.options;
+    let domain = options.other("domain").map(str::to_lowercase);
+    // It is one of OData's, too, and so among those.
+    let search = options.odata("search").map(str::to_lowercase);
     let mut accounts = cx.store().accounts()?;
     accounts.retain(|account| {
         let address = account.address.to_string().to_lowercase();

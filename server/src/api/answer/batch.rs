@@ -195,7 +195,8 @@ fn admit(cx: &Cx<'_>, inner: &Inner) -> Result<(Exchange, Bytes), ApiError> {
         _ => ContentKind::Other,
     };
     let takes_text = matches!(matched.route.takes, Takes::MessageOrMime(_));
-    if !is_json && !(takes_text && content_kind == ContentKind::Text) {
+    let fits = is_json || takes_text && content_kind == ContentKind::Text;
+    if !fits {
         return Err(ApiError::unsupported_media_type());
     }
     let content = match &inner.body {

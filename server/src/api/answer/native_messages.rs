@@ -49,7 +49,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         listing.received_from = Some(time.unix);
     }
     let order = Order::parse(cx.exchange.options.other("sort").unwrap_or("-date"))?;
-    let search = cx.exchange.options.other("search").map(str::to_lowercase);
+    let search = cx.exchange.options.odata("search").map(str::to_lowercase);
     let page = NativePage::parse(cx)?;
     let (messages, total) = match (order.key, &search) {
         (Key::Date, None) => {

@@ -34,6 +34,7 @@ const NOW: UnixTime = UnixTime(1_800_000_000);
 const HOOK: &str = "https://hooks.example/hook";
 
 /// How the target answers.
+type PlainBehaviour = fn(&str) -> Result<PostAnswer, PostError>;
 type Behaviour = Box<dyn Fn(&str) -> Result<PostAnswer, PostError> + Send>;
 
 struct World {
@@ -343,7 +344,7 @@ fn what_is_missing_or_wrong_is_refused_before_anybody_is_asked() {
 #[test]
 fn target_that_does_not_repeat_the_token_is_refused() {
     let world = World::new();
-    let answers: [fn(&str) -> Result<PostAnswer, PostError>; 6] = [
+    let answers: [PlainBehaviour; 6] = [
         |token| repeat(&format!("{token}\n")),
         |_| repeat(""),
         |token| {
