@@ -30,7 +30,7 @@ pub(super) fn words(text: &str) -> String {
     let letters = letters.filter(|letter| CLASSES.get_u8(*letter) == 0);
     let mut words = String::from(" ");
     for letter in letters.flat_map(fold_letter) {
-        let is_alone = is_ideograph(letter);
+        let is_alone = is_ideograph(letter) && letter.is_alphanumeric();
         if (is_alone || !letter.is_alphanumeric()) && !words.ends_with(' ') {
             words.push(' ');
         }
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(words("Ça  va, l'Été?"), " ca va l ete ");
         assert_eq!(words("a@b-c.test"), " a b c test ");
         assert_eq!(words("日本語x"), " 日 本 語 x ");
+        assert_eq!(words("日゛x"), " 日 x ");
         assert_eq!((words(""), words("...")), (" ".to_owned(), " ".to_owned()));
     }
 

@@ -635,9 +635,9 @@ fn refusal_is_not_forgotten_when_the_server_stops() {
     let mut town = Town::new();
     town.set(ONE, Conduct::Stalls);
     town.send(&["no@one.example", "yes@one.example"]);
-    let now = town.site.now;
-    town.site.node.handle_session_over(now, town.sender);
+    let (now, sender) = (town.site.now, town.sender);
     town.site.node.handle_stop(now);
+    town.site.node.handle_session_over(now, sender);
     town.pass(limits::STOP_GRACE);
     let stopping = town.site.node.stopping;
     assert_eq!(stopping, Some(lifecycle::Stopping::Stopped));
