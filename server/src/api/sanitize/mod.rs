@@ -60,10 +60,7 @@ fn safe_document(html: &str) -> String {
     // Only an element begins so: all other text is escaped.
     match safe.contains("<body") {
         true => safe,
-        false => format!(
-            "<html><head></head><body>{}</body></html>",
-            fragment(html)
-        ),
+        false => format!("<html><head></head><body>{}</body></html>", fragment(html)),
     }
 }
 
