@@ -116,8 +116,9 @@ pub(crate) fn autoconfig(kind: Kind) {
 
 fn request_document(address: &str, schema: &str) -> String {
     format!(
-        "\u{feff}<?xml version=\"1.0\"?>\r\n<a:Autodiscover xmlns:a=\"{OUTLOOK}/requestschema/2006\">\
-         <a:Request><a:AcceptableResponseSchema>{schema}</a:AcceptableResponseSchema>\
+        "\u{feff}<?xml version=\"1.0\"?>\r\n\
+         <a:Autodiscover xmlns:a=\"{OUTLOOK}/requestschema/2006\"><a:Request>\
+         <a:AcceptableResponseSchema>{schema}</a:AcceptableResponseSchema>\
          <a:EMailAddress> {address}\n</a:EMailAddress></a:Request></a:Autodiscover>"
     )
 }

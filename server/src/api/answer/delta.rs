@@ -3,7 +3,7 @@
 //! | round | items | where it goes on |
 //! |---|---|---|
 //! | the first | all messages of the folder, by UID | above the last UID |
-//! | a later one | what changed since the last round, by MODSEQ and UID; first what went | above the last of both |
+//! | a later one | what went, then what changed, by MODSEQ and UID | above the last of both |
 //!
 //! Each round ends at the MODSEQ that the folder had when it began: what changes meanwhile belongs
 //! to the next. What comes and goes between two pages moves nothing else, so nothing is lost.
