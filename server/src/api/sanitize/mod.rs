@@ -47,10 +47,20 @@ pub fn body(parsed: &Parsed, preferences: &Preferences) -> ItemBody {
         (Some(html), Some(BodyType::Text)) => as_text(html_to_text(html)),
         (Some(html), _) if preferences.allows_unsafe_html => as_html(html.to_owned()),
         (Some(html), _) => {
-            let safe = parsed.safe_html.get_or_init(|| sanitize(html));
+            let safe = parsed.safe_html.get_or_init(|| safe_document(html));
             as_html(safe.clone())
         }
         (None, kind) => of_text(parsed.text.clone().unwrap_or_default(), kind),
+    }
+}
+
+/// Sanitised HTML that is a document, whatever it was: o365 looks for its `body` element.
+fn safe_document(html: &str) -> String {
+    let safe = sanitize(html);
+    // Only an element begins so: all other text is escaped.
+    match safe.contains("<body") {
+        true => safe,
+        false => format!("<html><head></head><body>{}</body></html>", fragment(html)),
     }
 }
 

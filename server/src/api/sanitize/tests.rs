@@ -235,11 +235,13 @@ fn body_is_told_as_it_is_preferred() {
         ..Preferences::default()
     };
     let html = "Content-Type: text/html\r\n\r\n<p onclick=x>a</p><hr tabindex='-1'>b";
-    let told = of(html, &Preferences::default());
-    assert_eq!(
-        told,
-        ("html", "<p>a</p><hr>b".to_owned(), "<p>a</p>".to_owned())
-    );
+    let (kind, content, unique) = of(html, &Preferences::default());
+    let document = "<html><head></head><body><p>a</p><hr>b</body></html>";
+    assert_eq!((kind, content.as_str()), ("html", document));
+    assert_eq!(unique, "<p>a</p>");
+    let whole = "Content-Type: text/html\r\n\r\n<html lang=de><body><p>a</body></html>";
+    let (_, content, _) = of(whole, &Preferences::default());
+    assert_eq!(content.matches("<body").count(), 1, "{content}");
     let (kind, content, unique) = of(html, &prefers(BodyType::Text));
     assert_eq!((kind, unique.as_str()), ("text", "a"));
     assert!(content.starts_with("a\n") && content.ends_with("\nb"));
