@@ -448,7 +448,7 @@ row("message delta, folder delta", async () => {
     const [items, link] = await round(`${path}/delta()`);
     assert.deepEqual(items.map((item) => item.id).sort(), [...made].sort());
     await graph.api(`/me/messages/${made[0]}/move`).post({ destinationId: "archive" });
-    await graph.api(`/me/messages/${made[1]}`).patch({ isRead: true });
+    await graph.api(`/me/messages/${made[1]}`).patch({ isRead: false });
     const [changed, next] = await round(link);
     assert.deepEqual(changed.map((item) => item.id).sort(), made.slice(0, 2).sort());
     const removed = changed.find((item) => item.id === made[0]);
