@@ -152,13 +152,25 @@ fn responses(route: &Route) -> Value {
         Family::Graph => Schema::GraphError,
         Family::Native | Family::Discovery => Schema::NativeError,
     };
-    json!({
-        status.code().to_string(): success,
-        "default": {
+    let failure = |schema: Value| {
+        json!({
             "description": "An error",
-            "content": {"application/json": {"schema": error.reference()}},
-        },
-    })
+            "content": {"application/json": {"schema": schema}},
+        })
+    };
+    let error = error.reference();
+    let mut responses = json!({
+        status.code().to_string(): success,
+        "default": failure(error.clone()),
+    });
+    if let Gives::Json(_, Schema::AutodiscoverJson) = route.gives {
+        // The second is told of what is no request at all.
+        let either = json!({"anyOf": [Schema::AutodiscoverError.reference(), error]});
+        for status in [Status::BAD_REQUEST, Status::NOT_FOUND] {
+            responses[status.code().to_string()] = failure(either.clone());
+        }
+    }
+    responses
 }
 
 fn collection(schema: Schema) -> Value {

@@ -9,6 +9,8 @@ pub enum PropertyType {
     Text,
     /// A text, or null.
     TextOrNull,
+    /// A text, or a whole number.
+    TextOrInteger,
     /// A time as in RFC 3339.
     Time,
     /// The same, or null.
@@ -67,8 +69,8 @@ macro_rules! schemas {
             /// Its properties, in order. A nameless one stands for all those of its type.
             pub const fn properties(self) -> &'static [Property] {
                 use PropertyType::{
-                    Any, Boolean, Bytes, Integer, List, Object, ObjectOrNull, Text, TextOrNull,
-                    Texts, Time, TimeOrNull,
+                    Any, Boolean, Bytes, Integer, List, Object, ObjectOrNull, Text, TextOrInteger,
+                    TextOrNull, Texts, Time, TimeOrNull,
                 };
                 match self {
                     $(Self::$name => const { &[$(Property {
@@ -442,7 +444,7 @@ schemas! {
         ? "nextExpectedRanges" => Texts,
     }
     BatchRequest {
-        ! "id" => Text,
+        ! "id" => TextOrInteger,
         ! "method" => Text,
         ! "url" => Text,
         ? "headers" => Any,
@@ -501,6 +503,10 @@ schemas! {
     AutodiscoverJson {
         ! "Protocol" => Text,
         ! "Url" => Text,
+    }
+    AutodiscoverError {
+        ! "ErrorCode" => Text,
+        ! "ErrorMessage" => Text,
     }
     NativeError {
         ! "error" => Text,
@@ -585,6 +591,7 @@ impl PropertyType {
         match self {
             Self::Text => json!({"type": "string"}),
             Self::TextOrNull => json!({"type": ["string", "null"]}),
+            Self::TextOrInteger => json!({"type": ["string", "integer"]}),
             Self::Time => json!({"type": "string", "format": "date-time"}),
             Self::TimeOrNull => json!({"type": ["string", "null"], "format": "date-time"}),
             Self::Integer => json!({"type": "integer"}),

@@ -95,7 +95,7 @@ fn parse_one(request: &Value) -> Result<Inner, Failure> {
     let text = |name: &str| request.get(name).and_then(Value::as_str);
     let id = match request.get("id") {
         Some(Value::String(id)) if !id.is_empty() => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
+        Some(Value::Number(id)) if !id.is_f64() => id.to_string(),
         _ => return Err(bad("Each request of a batch needs an id.")),
     };
     let depends_on = request

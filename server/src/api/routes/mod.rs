@@ -184,7 +184,10 @@ impl Router {
 
 /// The family of a path (percent-encoded), whether there is such an endpoint or not.
 pub fn family(path: &str) -> Family {
-    Path::parse(path).map_or(Family::Native, |path| family_of(&path))
+    // What comes behind may be broken.
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (first, _) = path.split_once('/').unwrap_or((path, ""));
+    Path::parse(first).map_or(Family::Native, |path| family_of(&path))
 }
 
 fn family_of(path: &Path) -> Family {
@@ -340,6 +343,8 @@ mod tests {
         }
         assert_eq!(family("/v1.0/x"), Family::Graph);
         assert_eq!(family("/V1.0"), Family::Graph);
+        assert_eq!(family("/v1.0/%"), Family::Graph);
+        assert_eq!(family("/%/v1.0"), Family::Native);
         assert_eq!(family("/autodiscover/x"), Family::Discovery);
         assert_eq!(family("/v1.0x"), Family::Native);
     }
