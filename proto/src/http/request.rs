@@ -39,11 +39,13 @@ pub enum Method {
     Options,
     /// TRACE, which no endpoint has: known so that it is not allowed rather than not implemented.
     Trace,
+    /// QUERY (draft-ietf-httpbis-safe-method-w-body), known for the same reason.
+    Query,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Get,
         Self::Head,
         Self::Post,
@@ -52,6 +54,7 @@ impl Method {
         Self::Delete,
         Self::Options,
         Self::Trace,
+        Self::Query,
     ];
 
     /// As it is written.
@@ -65,6 +68,7 @@ impl Method {
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Trace => "TRACE",
+            Self::Query => "QUERY",
         }
     }
 

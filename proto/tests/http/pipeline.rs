@@ -81,7 +81,8 @@ impl Exchange {
             | Method::Patch
             | Method::Delete
             | Method::Options
-            | Method::Trace => (status, body),
+            | Method::Trace
+            | Method::Query => (status, body),
         }
     }
 }

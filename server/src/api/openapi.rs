@@ -48,6 +48,7 @@ fn method(method: Method) -> &'static str {
         Method::Delete => "delete",
         Method::Options => "options",
         Method::Trace => "trace",
+        Method::Query => "query",
     }
 }
 

@@ -148,7 +148,8 @@ impl Router {
             | Method::Patch
             | Method::Delete
             | Method::Options
-            | Method::Trace => method,
+            | Method::Trace
+            | Method::Query => method,
         };
         let mut found = fitting
             .clone()
@@ -309,8 +310,10 @@ mod tests {
         assert_eq!(error, ApiError::allow(methods));
         let error = find(Method::Get, "/v1.0/me/sendMail").unwrap_err();
         assert_eq!(error, ApiError::allow(vec![Method::Post, Method::Options]));
-        let error = find(Method::Trace, "/v1.0/me/sendMail").unwrap_err();
-        assert_eq!(error, ApiError::allow(vec![Method::Post, Method::Options]));
+        for method in [Method::Trace, Method::Query] {
+            let error = find(method, "/v1.0/me/sendMail").unwrap_err();
+            assert_eq!(error, ApiError::allow(vec![Method::Post, Method::Options]));
+        }
     }
 
     #[test]
