@@ -11,6 +11,7 @@ use rmail_proto::{
     Address, DateTime, Domain, Entropy, ForwardPath, ReversePath, Secret, TlsInfo, UnixTime, limits,
 };
 
+mod http;
 mod imap;
 mod mime;
 mod plan;
@@ -39,6 +40,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", server::config),
     #[cfg(feature = "server")]
     ("credential", server::credential),
+    ("http_dialogue", http::dialogue),
+    ("http_machine", http::machine),
     ("imap_command", imap::command),
     ("imap_dialogue", imap::dialogue),
     ("imap_machine", imap::machine),
