@@ -6,7 +6,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::limits;
+
+/// What is encoded in a query: all but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// A URL that may be posted to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -94,8 +103,7 @@ impl Target {
     /// The same with one more parameter in its query.
     #[must_use]
     pub fn with_parameter(&self, name: &str, value: &str) -> Self {
-        let encoded =
-            percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+        let encoded = utf8_percent_encode(value, RESERVED);
         let separator = if self.url.contains('?') { '&' } else { '?' };
         Self {
             url: format!("{}{separator}{name}={encoded}", self.url),
@@ -599,14 +607,14 @@ mod tests {
         let with = |url: &str| {
             parse(url)
                 .unwrap()
-                .with_parameter("t", "a b&c")
+                .with_parameter("t", "a b&c-_")
                 .url()
                 .to_owned()
         };
-        assert_eq!(with("https://a.example"), "https://a.example?t=a%20b%26c");
+        assert_eq!(with("https://a.example"), "https://a.example?t=a%20b%26c-_");
         assert_eq!(
             with("https://a.example/?x=y"),
-            "https://a.example/?x=y&t=a%20b%26c"
+            "https://a.example/?x=y&t=a%20b%26c-_"
         );
     }
 }
