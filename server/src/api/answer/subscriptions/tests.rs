@@ -36,6 +36,8 @@ const HOOK: &str = "https://hooks.example/hook";
 /// How the target answers.
 type Behaviour = Box<dyn Fn(&str) -> Result<PostAnswer, PostError> + Send>;
 
+type Answering = fn(&str) -> Result<PostAnswer, PostError>;
+
 struct World {
     store: SqliteStore,
     service: Service,
@@ -342,7 +344,7 @@ fn what_is_missing_or_wrong_is_refused_before_anybody_is_asked() {
 #[test]
 fn target_that_does_not_repeat_the_token_is_refused() {
     let world = World::new();
-    let answers: [fn(&str) -> Result<PostAnswer, PostError>; 6] = [
+    let answers: [Answering; 6] = [
         |token| repeat(&format!("{token}\n")),
         |_| repeat(""),
         |token| {
