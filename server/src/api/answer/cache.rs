@@ -87,7 +87,8 @@ fn weight(parsed: &Parsed) -> usize {
     let headers: usize = headers.map(|h| EACH + h.name.len() + h.value.len()).sum();
     let addresses = parsed.from.len() + parsed.to.len() + parsed.cc.len() + parsed.bcc.len();
     BASE + text(&parsed.text)
-        + text(&parsed.html)
+        // As it is, and sanitised.
+        + 2 * text(&parsed.html)
         + headers
         + EACH * (addresses + parsed.attachments.len())
 }

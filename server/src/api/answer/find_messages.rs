@@ -243,8 +243,11 @@ fn narrow(listing: &mut Listing, filter: &MessageFilter) -> bool {
     match filter {
         Filter::Constant(value) => *value,
         Filter::And(filters) => {
-            let narrowed = filters.iter().map(|filter| narrow(listing, filter));
-            narrowed.fold(true, |all, this| all && this)
+            let mut is_all = true;
+            for filter in filters {
+                is_all &= narrow(listing, filter);
+            }
+            is_all
         }
         Filter::Is(name) => narrow_flag(listing, *name, true),
         Filter::Not(filter) => match &**filter {

@@ -202,8 +202,13 @@ pub(super) fn submit(
         }
         return Err(error.into());
     }
-    let bytes = staged.summary.size_bytes;
-    tracing::info!(mail = %id, from = %cx.account().address, recipients = count, bytes, "submitted");
+    tracing::info!(
+        mail = %id,
+        from = %cx.account().address,
+        recipients = count,
+        bytes = staged.summary.size_bytes,
+        "submitted"
+    );
     Ok(Submitted {
         message_id,
         queue_id: id,

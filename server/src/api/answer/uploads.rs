@@ -2,7 +2,7 @@
 //!
 //! | the range | is answered with |
 //! |---|---|
-//! | begins at the first byte that is missing | 200 with the new state, or 201 when it is the last |
+//! | begins at the first byte that is missing | 200 with the new state; 201 when it is the last |
 //! | ends before the first byte that is missing | 200 with the state as it is |
 //! | ends at the last byte, and all is done | 201 once more, whatever comes with it |
 //! | anything else | 416 |

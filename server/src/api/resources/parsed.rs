@@ -1,6 +1,6 @@
 //! What the API tells of a message's content.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use mail_parser::{
     Address, Encoding, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
@@ -46,6 +46,8 @@ pub struct Parsed {
     pub text: Option<String>,
     /// The same as HTML, if it was written so. Not sanitised.
     pub html: Option<String>,
+    /// The same sanitised, once somebody has asked for it.
+    pub(in crate::api) safe_html: OnceLock<String>,
     /// At most [`limits::PREVIEW_CHARS`], white space folded.
     pub preview: String,
     /// All fields, in order.
@@ -118,6 +120,7 @@ impl Parsed {
                 .body_html(0)
                 .filter(|_| is_html)
                 .map(|html| clean(&html)),
+            safe_html: OnceLock::new(),
             headers: headers(&message),
             attachments: attachments(&message),
         }

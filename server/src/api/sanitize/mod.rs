@@ -46,7 +46,10 @@ pub fn body(parsed: &Parsed, preferences: &Preferences) -> ItemBody {
     match (parsed.html.as_deref(), preferences.body) {
         (Some(html), Some(BodyType::Text)) => as_text(html_to_text(html)),
         (Some(html), _) if preferences.allows_unsafe_html => as_html(html.to_owned()),
-        (Some(html), _) => as_html(sanitize(html)),
+        (Some(html), _) => {
+            let safe = parsed.safe_html.get_or_init(|| sanitize(html));
+            as_html(safe.clone())
+        }
         (None, kind) => of_text(parsed.text.clone().unwrap_or_default(), kind),
     }
 }

@@ -1,6 +1,7 @@
 //! Single messages: told, changed, moved, copied, deleted.
 
 use super::*;
+use crate::api::{odata::Select, schema::Schema};
 
 fn site() -> (Site, String) {
     let site = Site::new();
@@ -229,7 +230,8 @@ fn hostile_messages_are_told_as_far_as_they_can_be() {
         b"no header",
         b"Subject: \x1b[0m\0x\r\n\r\n\x07\x00",
         b"Content-Type: text/html; charset=nope\r\n\r\n<a href=\"javascript:x\">\xff</a><b",
-        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n--b--",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+          Content-Type: message/rfc822\r\n\r\n--b--",
         b"From: <>\r\nTo: ,,,\r\nDate: x\r\nReferences: <<<>>>\r\nMessage-ID: <>\r\n\r\n",
         deep.as_bytes(),
         many.as_bytes(),
@@ -265,5 +267,3 @@ fn hostile_messages_are_told_as_far_as_they_can_be() {
         .json(200);
     assert_eq!(listed["value"].as_array().unwrap().len(), messages.len());
 }
-
-use crate::api::{odata::Select, schema::Schema};

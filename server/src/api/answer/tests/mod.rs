@@ -17,7 +17,7 @@ use rmail_proto::{
 use rmail_store::{
     DirectoryWrite, MailboxRef, NewAccount, QueueFilter, QueuedMessage, RealFiles, SqliteStore,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
@@ -29,8 +29,6 @@ use crate::{
     },
     config::Config,
 };
-
-use serde_json::Value;
 
 const START: UnixTime = UnixTime(1_700_000_000);
 const ALICE: &str = "alice@example.com";
