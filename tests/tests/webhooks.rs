@@ -124,7 +124,6 @@ fn serve(mut stream: TcpStream, behaviour: &Behaviour, heard: &mpsc::Sender<Valu
         return;
     };
     if let Some((_, token)) = target.split_once("validationToken=") {
-        let token = percent_decode(token);
         let length = token.len();
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{token}"
@@ -145,17 +144,6 @@ fn serve(mut stream: TcpStream, behaviour: &Behaviour, heard: &mpsc::Sender<Valu
     let answer =
         format!("HTTP/1.1 {status} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(answer.as_bytes()).ok();
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut decoded = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = u8::from_str_radix(&part[..2], 16);
-        decoded.push(char::from(code.expect("two digits follow")));
-        decoded.push_str(&part[2..]);
-    }
-    decoded
 }
 
 /// Its target and its content.
