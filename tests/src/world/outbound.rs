@@ -175,7 +175,7 @@ impl World {
         processes.find_map(|process| {
             let listeners = process.node.listeners().into_iter();
             let mut kinds = listeners.filter(|spec| spec.address.port() == to.port());
-            let kind = kinds.next().filter(|_| process.is_listening)?.kind;
+            let kind = kinds.next()?.kind;
             Some(Listener::Process(process.id, kind))
         })
     }
