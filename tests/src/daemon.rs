@@ -362,6 +362,11 @@ impl Daemon {
         child.wait_with_output().expect("the command ends")
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Changes keys in the configuration file; they hold after [`hang_up`](Self::hang_up).
     pub fn change_config(&mut self, changes: &Value) {
         merge(&mut self.config, changes);
