@@ -195,7 +195,7 @@ pub(super) fn list_graph(cx: &mut Cx<'_>) -> Outcome {
         .skip(usize::try_from(page.skip).unwrap_or(usize::MAX))
         .take(page.items as usize)
         .map(|account| User::new(account, &[]).tell(&select));
-    page.reply(cx, "users", shown.collect(), total, query.count)
+    page.reply(cx, "users", &shown.collect::<Vec<_>>(), total, query.count)
 }
 
 fn select(cx: &Cx<'_>) -> Result<Select, Failure> {

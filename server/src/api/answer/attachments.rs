@@ -1,5 +1,7 @@
 //! `…/messages/{message}/attachments`
 
+use std::sync::Arc;
+
 use mail_parser::MessageParser;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rmail_proto::{
@@ -47,7 +49,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
     let told = told.into_iter().skip(skip).take(page.items as usize);
     let of = context(cx, &message, "");
-    page.reply(cx, &of, told.collect(), total, query.count)
+    page.reply(cx, &of, &told.collect::<Vec<_>>(), total, query.count)
 }
 
 pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {
@@ -198,7 +200,7 @@ fn expand_items(cx: &Cx<'_>, message: &StoredMessage, told: &mut [Value]) -> Res
 
 /// A message that is attached, which is in no folder.
 fn tell_item(cx: &Cx<'_>, outer: &StoredMessage, id: &str, content: &[u8]) -> Value {
-    let parsed = Parsed::parse(content);
+    let parsed = Arc::new(Parsed::parse(content));
     let mut inner = outer.clone();
     inner.state.flags = Flags::system(SystemFlags::SEEN);
     inner.extras.clear();
@@ -208,8 +210,9 @@ fn tell_item(cx: &Cx<'_>, outer: &StoredMessage, id: &str, content: &[u8]) -> Va
     }
     let names = CategoryNames::new();
     let body = sanitize::body(&parsed, &cx.exchange.preferences);
-    let item = Message::new(&facts(&inner, &names), &parsed).with_body(body);
-    let mut told = item.tell(&Select::by_default(Schema::Message));
+    let select = Select::by_default(Schema::Message);
+    let item = Message::new(facts(&inner, &names), parsed, &select).with_body(body);
+    let mut told = item.tell();
     if let Value::Object(told) = &mut told {
         for of_the_store in ["@odata.etag", "changeKey", "parentFolderId"] {
             told.remove(of_the_store);

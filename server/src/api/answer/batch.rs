@@ -284,6 +284,10 @@ fn tell(cx: &Cx<'_>, reply: Reply) -> Answered {
             say_type(content_type(Family::Graph).as_str());
             Some(value)
         }
+        Content::Text(text) => {
+            say_type(content_type(Family::Graph).as_str());
+            Some(serde_json::from_slice(&text).expect("it was written as JSON"))
+        }
         Content::Bytes(kind, bytes) => {
             say_type(kind.as_str());
             Some(json!(BASE64_STANDARD.encode(bytes)))

@@ -36,8 +36,8 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let telling = Telling::new(cx, query.select, query.expand)?;
     let mut told = Vec::with_capacity(found.messages.len());
     for message in &found.messages {
-        match telling.tell(cx, message) {
-            Ok(value) => told.push(value),
+        match telling.resource(cx, message) {
+            Ok(resource) => told.push(resource),
             Err(failure) if is_gone(&failure) => {}
             Err(failure) => return Err(failure),
         }
@@ -51,7 +51,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         }
         Scope::Everything | Scope::Nothing => format!("users('{}')/messages", lists::me(cx)),
     };
-    page.reply(cx, &of, told, found.total, query.count)
+    page.reply(cx, &of, &told, found.total, query.count)
 }
 
 pub(super) fn count(cx: &mut Cx<'_>) -> Outcome {

@@ -1,7 +1,8 @@
 //! Pages of lists.
 
 use rmail_proto::http::FieldName;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{Cx, Failure, Outcome, reply::Reply};
 use crate::api::{
@@ -34,28 +35,37 @@ impl Page {
     }
 
     /// The page's items as a collection, with a link to the next page if there is one.
-    pub(super) fn reply(
+    pub(super) fn reply<T: Serialize>(
         &self,
         cx: &Cx<'_>,
         of: &str,
-        value: Vec<Value>,
+        value: &[T],
         total: u64,
         with_count: bool,
     ) -> Outcome {
         let end = self.skip + value.len() as u64;
-        let mut collection = Map::new();
-        collection.insert("@odata.context".to_owned(), json!(cx.metadata(of)));
-        if with_count {
-            collection.insert("@odata.count".to_owned(), json!(total));
-        }
         // The iterators of some clients stop at an empty page, and others do not.
-        if end < total && !value.is_empty() {
-            let link = next_link(cx, &format!("$skip={end}"));
-            collection.insert("@odata.nextLink".to_owned(), json!(link));
-        }
-        collection.insert("value".to_owned(), Value::Array(value));
-        Ok(preferring(cx, Reply::ok(Value::Object(collection))))
+        let is_more = end < total && !value.is_empty();
+        let collection = Collection {
+            context: cx.metadata(of),
+            count: with_count.then_some(total),
+            next_link: is_more.then(|| next_link(cx, &format!("$skip={end}"))),
+            value,
+        };
+        Ok(preferring(cx, Reply::text(&collection)))
     }
+}
+
+/// A page as it is told.
+#[derive(Serialize)]
+struct Collection<'a, T> {
+    #[serde(rename = "@odata.context")]
+    context: String,
+    #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    next_link: Option<String>,
+    value: &'a [T],
 }
 
 /// The same path with the same options, but for where it goes on.

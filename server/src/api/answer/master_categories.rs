@@ -36,7 +36,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         .take(page.items as usize)
         .map(tell);
     let of = format!("users('{}')/outlook/masterCategories", lists::me(cx));
-    page.reply(cx, &of, shown.collect(), total, query.count)
+    page.reply(cx, &of, &shown.collect::<Vec<_>>(), total, query.count)
 }
 
 pub(super) fn create(cx: &mut Cx<'_>) -> Outcome {

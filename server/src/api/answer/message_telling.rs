@@ -1,5 +1,7 @@
 //! A message as Graph's JSON.
 
+use std::sync::Arc;
+
 use mail_parser::MessageParser;
 use rmail_proto::SystemFlags;
 use rmail_store::StoredMessage;
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Cx, Failure, categories::Categories, context::facts, lists};
 use crate::api::{
     odata::{Expand, Select},
-    resources::{self, Attachment, CategoryNames, EmailAddress, Parsed},
+    resources::{self, Attachment, CategoryNames, EmailAddress},
     sanitize,
     schema::Schema,
 };
@@ -58,14 +60,36 @@ impl Telling {
 
     /// The message, without its context.
     pub(super) fn tell(&self, cx: &Cx<'_>, message: &StoredMessage) -> Result<Value, Failure> {
-        let mut told = match self.needs_content {
-            true => self.tell_content(cx, message, &*cx.parsed(message)?),
-            false => self.tell_content(cx, message, &Parsed::default()),
+        Ok(self.resource(cx, message)?.tell())
+    }
+
+    /// The same, before it is JSON.
+    pub(super) fn resource<'m>(
+        &'m self,
+        cx: &Cx<'_>,
+        message: &'m StoredMessage,
+    ) -> Result<resources::Message<'m>, Failure> {
+        let parsed = match self.needs_content {
+            true => cx.parsed(message)?,
+            false => Arc::default(),
         };
-        if let Some(select) = &self.expand.attachments {
-            told["attachments"] = Value::Array(attachments(cx, message, select)?);
+        let facts = facts(message, &self.category_names);
+        let mut resource = resources::Message::new(facts, Arc::clone(&parsed), &self.select);
+        let preferences = &cx.exchange.preferences;
+        if self.select.has("body") {
+            resource = resource.with_body(sanitize::body(&parsed, preferences));
         }
-        Ok(told)
+        if self.select.has("uniqueBody") {
+            resource = resource.with_unique_body(sanitize::unique_body(&parsed, preferences));
+        }
+        let is_draft = message.state.flags.system.contains(SystemFlags::DRAFT);
+        if is_draft && self.needs_content && parsed.from.is_empty() {
+            resource = resource.from_account(own_address(cx));
+        }
+        match &self.expand.attachments {
+            None => Ok(resource),
+            Some(select) => Ok(resource.with_attachments(attachments(cx, message, select)?)),
+        }
     }
 
     /// One that stands alone.
@@ -78,26 +102,6 @@ impl Telling {
         let of = format!("users('{}')/messages/$entity", lists::me(cx));
         told["@odata.context"] = json!(cx.metadata(&of));
         Ok(told)
-    }
-
-    fn tell_content(&self, cx: &Cx<'_>, message: &StoredMessage, parsed: &Parsed) -> Value {
-        let facts = facts(message, &self.category_names);
-        let mut resource = resources::Message::new(&facts, parsed);
-        let preferences = &cx.exchange.preferences;
-        if self.select.has("body") {
-            resource = resource.with_body(sanitize::body(parsed, preferences));
-        }
-        if self.select.has("uniqueBody") {
-            resource = resource.with_unique_body(sanitize::unique_body(parsed, preferences));
-        }
-        if self.select.has("internetMessageHeaders") {
-            resource = resource.with_headers(parsed.headers.clone());
-        }
-        let is_draft = message.state.flags.system.contains(SystemFlags::DRAFT);
-        if is_draft && self.needs_content && parsed.from.is_empty() {
-            resource = resource.from_account(own_address(cx));
-        }
-        resource.tell(&self.select)
     }
 }
 

@@ -161,7 +161,7 @@ pub fn answer(
     };
     let stored = match &reply.content {
         Content::Stored(stored, _) => Some(*stored),
-        Content::None | Content::Json(_) | Content::Bytes(..) => None,
+        Content::None | Content::Json(_) | Content::Text(_) | Content::Bytes(..) => None,
     };
     let mut response = reply.into_response(exchange.matched.route.family);
     if exchange.claims.is_some() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rmail_proto::http::{Body, FieldName, FieldValue, Response, Status};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Failure, StoredBody};
@@ -20,6 +21,8 @@ pub(super) struct Reply {
 pub(super) enum Content {
     None,
     Json(Value),
+    /// JSON as it is sent.
+    Text(Vec<u8>),
     /// With its type.
     Bytes(FieldValue, Bytes),
     /// A message as it is stored, with its type.
@@ -38,6 +41,12 @@ impl Reply {
     /// 200 with JSON.
     pub(super) fn ok(value: Value) -> Self {
         Self::new(Status::OK, Content::Json(value))
+    }
+
+    /// 200 with JSON that nobody changes any more.
+    pub(super) fn text(value: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(value).expect("texts and numbers are JSON");
+        Self::new(Status::OK, Content::Text(text))
     }
 
     /// 201 with JSON.
@@ -82,6 +91,9 @@ impl Reply {
             Content::Json(value) => response
                 .with(content_type, error::content_type(family))
                 .with_body(Body::Bytes(value.to_string().into())),
+            Content::Text(text) => response
+                .with(content_type, error::content_type(family))
+                .with_body(Body::Bytes(text.into())),
             Content::Bytes(kind, bytes) => response
                 .with(content_type, kind)
                 .with_body(Body::Bytes(bytes)),

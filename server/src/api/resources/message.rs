@@ -1,18 +1,18 @@
 //! `message`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rmail_proto::{
     Flags, Keyword, MailboxId, ModSeq, SystemFlags, UnixTime,
     imap::{MessageData, MessageState},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::{
-    DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, InternetMessageHeader,
-    ItemBody, Parsed, Recipient, change_key, etag, tell,
+    DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, ItemBody, Parsed,
+    Recipient, Recipients, change_key, etag,
 };
 use crate::api::{odata::Select, time::write_time};
 
@@ -61,97 +61,31 @@ pub struct MessageFacts<'a> {
     pub category_names: &'a CategoryNames,
 }
 
-/// `microsoft.graph.message`
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    #[serde(rename = "@odata.etag")]
-    etag: String,
-    id: String,
-    created_date_time: String,
-    last_modified_date_time: String,
-    change_key: String,
-    categories: Vec<String>,
-    received_date_time: String,
-    sent_date_time: String,
-    has_attachments: bool,
-    internet_message_id: Option<String>,
-    subject: String,
-    body_preview: String,
-    importance: Importance,
-    parent_folder_id: String,
-    conversation_id: String,
-    conversation_index: String,
-    is_delivery_receipt_requested: bool,
-    is_read_receipt_requested: bool,
-    is_read: bool,
-    is_draft: bool,
-    web_link: &'static str,
-    inference_classification: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// `microsoft.graph.message`, of which is told what is selected. It is written as JSON without
+/// being put together first: a page has up to a thousand.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    facts: MessageFacts<'a>,
+    parsed: Arc<Parsed>,
+    select: &'a Select,
     body: Option<ItemBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     unique_body: Option<ItemBody>,
-    sender: Option<Recipient>,
-    from: Option<Recipient>,
-    to_recipients: Vec<Recipient>,
-    cc_recipients: Vec<Recipient>,
-    bcc_recipients: Vec<Recipient>,
-    reply_to: Vec<Recipient>,
-    flag: FollowupFlag,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    internet_message_headers: Option<Vec<InternetMessageHeader>>,
+    /// In the place of nobody.
+    own: Option<EmailAddress>,
+    attachments: Option<Vec<Value>>,
 }
 
-impl Message {
-    /// From what is stored and what its content says; without a body and header fields.
-    pub fn new(facts: &MessageFacts<'_>, parsed: &Parsed) -> Self {
-        let MessageFacts { data, state, .. } = facts;
-        let key = change_key(data.instance_id, state.modseq);
-        let has = |flag: SystemFlags| state.flags.system.contains(flag);
-        let received_at = data.internal_date.unix;
-        let from = parsed.from.first().cloned();
-        let recipients = |addresses: &[EmailAddress]| {
-            let recipients = addresses.iter().cloned().map(Recipient::from);
-            recipients.collect::<Vec<_>>()
-        };
+impl<'a> Message<'a> {
+    /// From what is stored and what its content says; without a body.
+    pub fn new(facts: MessageFacts<'a>, parsed: Arc<Parsed>, select: &'a Select) -> Self {
         Self {
-            etag: etag(&key),
-            id: data.instance_id.to_string(),
-            created_date_time: write_time(facts.created_at),
-            last_modified_date_time: write_time(facts.modified_at),
-            change_key: key,
-            categories: categories(&state.flags, facts.category_names),
-            received_date_time: write_time(received_at),
-            sent_date_time: write_time(parsed.sent_at.unwrap_or(received_at)),
-            has_attachments: facts.has_attachments,
-            internet_message_id: parsed.message_id.clone(),
-            subject: parsed.subject.clone(),
-            body_preview: parsed.preview.clone(),
-            importance: facts.importance.unwrap_or(parsed.importance),
-            parent_folder_id: facts.folder.to_string(),
-            conversation_id: data.thread_id.to_string(),
-            conversation_index: conversation_index(facts, parsed),
-            is_delivery_receipt_requested: parsed.wants_delivery_receipt,
-            is_read_receipt_requested: parsed.wants_read_receipt,
-            is_read: has(SystemFlags::SEEN),
-            is_draft: has(SystemFlags::DRAFT),
-            web_link: "",
-            inference_classification: "focused",
+            facts,
+            parsed,
+            select,
             body: None,
             unique_body: None,
-            sender: parsed
-                .sender
-                .clone()
-                .or_else(|| from.clone())
-                .map(Recipient::from),
-            from: from.map(Recipient::from),
-            to_recipients: recipients(&parsed.to),
-            cc_recipients: recipients(&parsed.cc),
-            bcc_recipients: recipients(&parsed.bcc),
-            reply_to: recipients(&parsed.reply_to),
-            flag: flag(&state.flags, facts.flag_dates),
-            internet_message_headers: None,
+            own: None,
+            attachments: None,
         }
     }
 
@@ -169,34 +103,95 @@ impl Message {
         self
     }
 
-    /// With its header fields.
+    /// With its attachments, selected or not.
     #[must_use]
-    pub fn with_headers(mut self, headers: Vec<InternetMessageHeader>) -> Self {
-        self.internet_message_headers = Some(headers);
+    pub fn with_attachments(mut self, attachments: Vec<Value>) -> Self {
+        self.attachments = Some(attachments);
         self
     }
 
     /// From somebody, in the place of nobody.
     #[must_use]
     pub fn from_account(mut self, account: EmailAddress) -> Self {
-        self.from = Some(account.into());
-        self.sender = self.sender.or_else(|| self.from.clone());
+        self.own = Some(account);
         self
     }
 
     /// As JSON.
-    pub fn tell(&self, select: &Select) -> Value {
-        Value::Object(tell(self, select))
+    pub fn tell(&self) -> Value {
+        serde_json::to_value(self).expect("texts and numbers are JSON")
     }
 
-    /// The present one, for `If-Match`.
-    pub fn etag(&self) -> &str {
-        &self.etag
+    fn from(&self) -> Option<Recipient<'_>> {
+        let from = self.parsed.from.first().or(self.own.as_ref());
+        from.map(Recipient::from)
     }
 
     /// A change key's message and MODSEQ may be compared without reading the message.
     pub fn etag_of(data: &MessageData, modseq: ModSeq) -> String {
         etag(&change_key(data.instance_id, modseq))
+    }
+}
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let MessageFacts { data, state, .. } = &self.facts;
+        let (facts, parsed) = (&self.facts, &*self.parsed);
+        let key = change_key(data.instance_id, state.modseq);
+        let has = |flag: SystemFlags| state.flags.system.contains(flag);
+        let received_at = data.internal_date.unix;
+        let recipients = |addresses| Recipients(addresses);
+        let mut map = serializer.serialize_map(None)?;
+        macro_rules! tell {
+            ($($name:literal: $value:expr,)*) => {
+                $(if self.select.has($name) {
+                    map.serialize_entry($name, &$value)?;
+                })*
+            };
+        }
+        tell! {
+            "@odata.etag": etag(&key),
+            "id": data.instance_id.to_string(),
+            "createdDateTime": write_time(facts.created_at),
+            "lastModifiedDateTime": write_time(facts.modified_at),
+            "changeKey": key,
+            "categories": categories(&state.flags, facts.category_names),
+            "receivedDateTime": write_time(received_at),
+            "sentDateTime": write_time(parsed.sent_at.unwrap_or(received_at)),
+            "hasAttachments": facts.has_attachments,
+            "internetMessageId": parsed.message_id,
+            "subject": parsed.subject,
+            "bodyPreview": parsed.preview,
+            "importance": facts.importance.unwrap_or(parsed.importance),
+            "parentFolderId": facts.folder.to_string(),
+            "conversationId": data.thread_id.to_string(),
+            "conversationIndex": conversation_index(facts, parsed),
+            "isDeliveryReceiptRequested": parsed.wants_delivery_receipt,
+            "isReadReceiptRequested": parsed.wants_read_receipt,
+            "isRead": has(SystemFlags::SEEN),
+            "isDraft": has(SystemFlags::DRAFT),
+            "webLink": "",
+            "inferenceClassification": "focused",
+            "sender": parsed.sender.as_ref().map(Recipient::from).or_else(|| self.from()),
+            "from": self.from(),
+            "toRecipients": recipients(&parsed.to),
+            "ccRecipients": recipients(&parsed.cc),
+            "bccRecipients": recipients(&parsed.bcc),
+            "replyTo": recipients(&parsed.reply_to),
+            "flag": flag(&state.flags, facts.flag_dates),
+            "internetMessageHeaders": parsed.headers,
+        }
+        for (name, body) in [("body", &self.body), ("uniqueBody", &self.unique_body)] {
+            if let Some(body) = body
+                && self.select.has(name)
+            {
+                map.serialize_entry(name, body)?;
+            }
+        }
+        if let Some(attachments) = &self.attachments {
+            map.serialize_entry("attachments", attachments)?;
+        }
+        map.end()
     }
 }
 
@@ -294,7 +289,7 @@ mod tests {
         }
     }
 
-    fn message(flags: Flags, content: &str) -> Message {
+    fn tell(flags: Flags, content: &str, select: &Select) -> Value {
         let state = MessageState {
             uid: Uid::MIN,
             flags,
@@ -312,19 +307,18 @@ mod tests {
             flag_dates: [None, Some(UnixTime(0)), None],
             category_names: &names,
         };
-        let parsed = Parsed::parse(content.as_bytes());
-        Message::new(&facts, &parsed)
-            .with_body(parsed.body())
-            .with_headers(parsed.headers)
+        let parsed = Arc::new(Parsed::parse(content.as_bytes()));
+        let body = parsed.body();
+        Message::new(facts, parsed, select).with_body(body).tell()
     }
 
-    fn told(message: &Message) -> Value {
-        message.tell(&Select::by_default(Schema::Message))
+    fn told(flags: Flags, content: &str) -> Value {
+        tell(flags, content, &Select::by_default(Schema::Message))
     }
 
     #[test]
     fn all_properties_are_there_and_those_on_demand_are_not() {
-        let told = told(&message(Flags::default(), ""));
+        let told = told(Flags::default(), "");
         let told = told.as_object().unwrap();
         let default: Vec<&str> = Select::by_default(Schema::Message).names().collect();
         for name in &default {
@@ -335,7 +329,7 @@ mod tests {
 
     #[test]
     fn nothing_that_has_a_value_by_nature_is_null() {
-        let told = told(&message(Flags::default(), ""));
+        let told = told(Flags::default(), "");
         for name in [
             "toRecipients",
             "ccRecipients",
@@ -353,7 +347,7 @@ mod tests {
 
     #[test]
     fn stored_facts_are_told() {
-        let told = told(&message(Flags::default(), "From: a@b.test\r\n\r\n"));
+        let told = told(Flags::default(), "From: a@b.test\r\n\r\n");
         assert_eq!(told["id"], InstanceId(3).to_string());
         assert_eq!(told["parentFolderId"], MailboxId(4).to_string());
         assert_eq!(told["conversationId"], ThreadId(2).to_string());
@@ -375,7 +369,7 @@ mod tests {
             system: SystemFlags::SEEN | SystemFlags::DRAFT,
             keywords: keywords.into_iter().filter_map(Keyword::new).collect(),
         };
-        let told = told(&message(flags, ""));
+        let told = told(flags, "");
         assert_eq!(
             (&told["isRead"], &told["isDraft"]),
             (&json!(true), &json!(true))
@@ -383,14 +377,14 @@ mod tests {
         assert_eq!(told["categories"], json!(["Red category", "Blue"]));
         assert_eq!(told["flag"]["flagStatus"], "complete");
         assert_eq!(told["flag"]["dueDateTime"]["timeZone"], "UTC");
-        let flagged = message(Flags::system(SystemFlags::FLAGGED), "");
-        assert_eq!(self::told(&flagged)["flag"]["flagStatus"], "flagged");
+        let flagged = self::told(Flags::system(SystemFlags::FLAGGED), "");
+        assert_eq!(flagged["flag"]["flagStatus"], "flagged");
     }
 
     #[test]
     fn selection_tells_what_was_asked_for() {
         let select = Select::parse(Schema::Message, "subject,internetMessageHeaders").unwrap();
-        let told = message(Flags::default(), "Subject: x\r\n\r\n").tell(&select);
+        let told = tell(Flags::default(), "Subject: x\r\n\r\n", &select);
         let names: Vec<&String> = told.as_object().unwrap().keys().collect();
         assert_eq!(
             names,
@@ -405,7 +399,7 @@ mod tests {
     #[test]
     fn conversation_index_grows_with_replies() {
         let length = |content: &str| {
-            let told = told(&message(Flags::default(), content));
+            let told = told(Flags::default(), content);
             BASE64_STANDARD
                 .decode(told["conversationIndex"].as_str().unwrap())
                 .unwrap()
@@ -413,7 +407,7 @@ mod tests {
         };
         assert_eq!(length(""), 22);
         assert_eq!(length("References: <a@b> <c@d>\r\n\r\n"), 32);
-        let told = told(&message(Flags::default(), "Thread-Index: AQHZ\r\n\r\n"));
+        let told = told(Flags::default(), "Thread-Index: AQHZ\r\n\r\n");
         assert_eq!(told["conversationIndex"], "AQHZ");
     }
 }

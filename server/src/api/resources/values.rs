@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rmail_proto::UnixTime;
 use rmail_store::Account;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::tell;
@@ -35,16 +35,26 @@ impl EmailAddress {
 }
 
 /// `recipient`
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Recipient {
+pub struct Recipient<'a> {
     /// Its address.
-    pub email_address: EmailAddress,
+    pub email_address: &'a EmailAddress,
 }
 
-impl From<EmailAddress> for Recipient {
-    fn from(email_address: EmailAddress) -> Self {
+impl<'a> From<&'a EmailAddress> for Recipient<'a> {
+    fn from(email_address: &'a EmailAddress) -> Self {
         Self { email_address }
+    }
+}
+
+/// `recipient`s
+#[derive(Clone, Copy, Debug)]
+pub struct Recipients<'a>(pub &'a [EmailAddress]);
+
+impl Serialize for Recipients<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Recipient::from))
     }
 }
 
@@ -310,7 +320,8 @@ mod tests {
         for name in [None, Some(""), Some("  ")] {
             assert_eq!(EmailAddress::new(name, "a@b").name, "a@b");
         }
-        let recipient = Recipient::from(EmailAddress::new(Some("A"), "a@b"));
+        let address = EmailAddress::new(Some("A"), "a@b");
+        let recipient = Recipient::from(&address);
         let expected = json!({"emailAddress": {"name": "A", "address": "a@b"}});
         assert_eq!(serde_json::to_value(recipient).unwrap(), expected);
     }
