@@ -9,7 +9,10 @@ use async_std::{
     task,
 };
 use futures_lite::FutureExt as _;
-use rmail_server::node::{Admission, ListenerSpec};
+use rmail_server::{
+    node::{Admission, ListenerSpec},
+    outside::listeners::Listener,
+};
 
 use crate::{jobs::Hub, session};
 
@@ -19,15 +22,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is refused has to take the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Opens all listeners.
-pub(crate) async fn open(specs: &[ListenerSpec]) -> Result<Vec<TcpListener>, String> {
-    let mut listeners = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let listener = TcpListener::bind(spec.address).await;
-        listeners.push(listener.map_err(|error| spec.describe_failure(&error))?);
+/// Takes over all listeners.
+pub(crate) fn open(opened: Vec<Listener>) -> Vec<(ListenerSpec, TcpListener)> {
+    let mut listeners = Vec::with_capacity(opened.len());
+    for Listener { spec, socket } in opened {
+        listeners.push((spec, TcpListener::from(socket)));
         tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
     }
-    Ok(listeners)
+    listeners
 }
 
 /// Accepts until the node wants no more.

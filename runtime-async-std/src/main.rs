@@ -13,7 +13,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use rmail_server::{
     cli::{self, Prepared},
     config::LogLevel,
-    startup,
+    startup::{self, Opened},
 };
 use tracing_subscriber::{
     Registry, filter::LevelFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
@@ -30,25 +30,30 @@ fn main() -> ExitCode {
 
 fn serve(prepared: Prepared) -> ExitCode {
     let log = start_log(prepared.config.log_level);
-    match async_std::task::block_on(run(prepared, log)) {
+    match open_and_run(prepared, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => fail(&message),
     }
 }
 
+fn open_and_run(prepared: Prepared, log: LogFilter) -> Result<(), String> {
+    // Before there is a second thread: rights are a thread's own.
+    let opened = startup::open(prepared).map_err(|error| error.to_string())?;
+    async_std::task::block_on(run(opened, log))
+}
+
 /// Runs until everything has stopped.
-async fn run(prepared: Prepared, log: LogFilter) -> Result<(), String> {
+async fn run(opened: Opened, log: LogFilter) -> Result<(), String> {
     // Before anything is said, so that whoever has heard of this process may send it a signal.
     let signals = signals::open()?;
     let clock = Clock::start();
-    let started = startup::start(prepared, clock.now()).map_err(|error| error.to_string())?;
-    let specs = started.node.listeners();
+    let started = startup::start(opened, clock.now()).map_err(|error| error.to_string())?;
     let datagrams = datagram::open(&started.hint_socket);
-    let listeners = listener::open(&specs).await?;
+    let listeners = listener::open(started.listeners);
     let hub = Hub::new(started.node, started.world, clock, datagrams, log);
     datagram::spawn(&hub);
     hub.spawn_timer();
-    for (spec, listener) in specs.into_iter().zip(listeners) {
+    for (spec, listener) in listeners {
         listener::spawn(&hub, spec, listener);
     }
     hub.with_node(|node, now| node.handle_start(now));

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rmail_server::node::{Admission, ListenerSpec};
+use rmail_server::{
+    node::{Admission, ListenerSpec},
+    outside::listeners::Listener,
+};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -16,12 +19,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is refused has to take the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Opens all listeners.
-pub(crate) async fn open(specs: &[ListenerSpec]) -> Result<Vec<TcpListener>, String> {
-    let mut listeners = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let listener = TcpListener::bind(spec.address).await;
-        listeners.push(listener.map_err(|error| spec.describe_failure(&error))?);
+/// Takes over all listeners.
+pub(crate) fn open(opened: Vec<Listener>) -> Result<Vec<(ListenerSpec, TcpListener)>, String> {
+    let mut listeners = Vec::with_capacity(opened.len());
+    for Listener { spec, socket } in opened {
+        let taken = TcpListener::from_std(socket);
+        let listener = taken.map_err(|error| spec.describe_failure(&error))?;
+        listeners.push((spec, listener));
         tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
     }
     Ok(listeners)

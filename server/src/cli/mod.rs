@@ -28,7 +28,10 @@ use self::{
     alias::AliasCommand, console::Console, directory::Directory, failure::Failure,
     queue::QueueCommand, token::TokenCommand, user::UserCommand,
 };
-use crate::{config::Config, outside::random};
+use crate::{
+    config::Config,
+    outside::{privileges, random},
+};
 
 /// What the server starts with.
 #[derive(Debug)]
@@ -327,8 +330,10 @@ fn prepare(console: &mut Console<'_>, program: &str, path: &Path) -> Result<Prep
     })
 }
 
-/// Opens the store of a configuration, as one more process beside those that run.
+/// Opens the store of a configuration, as one more process beside those that run, and as the user
+/// that they are.
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    privileges::become_owner(config).map_err(|error| Failure(error.to_string()))?;
     let root = &config.mail_root;
     let open = || SqliteStore::open(root, Arc::new(RealFiles), None, random::seed());
     match directory::while_busy(open) {

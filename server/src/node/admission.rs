@@ -302,7 +302,7 @@ fn refusal(kind: ListenerKind, hostname: &str, reason: &str) -> Bytes {
 }
 
 /// The listeners that a configuration asks for.
-pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
+pub(crate) fn listeners(config: &Config) -> Vec<ListenerSpec> {
     let (smtp, imap, api) = (&config.smtp, &config.imap, &config.exchange_api);
     let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
         port.map(|port| ListenerSpec {

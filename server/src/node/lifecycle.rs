@@ -329,7 +329,7 @@ impl Node {
                 tracing::info!("configuration read again");
                 if !is_same_start(&self.config, &config) {
                     tracing::warn!(
-                        "addresses, ports, mail_root and tls change with a restart only"
+                        "addresses, ports, mail_root, user and tls change with a restart only"
                     );
                 }
                 self.actions
@@ -346,8 +346,10 @@ impl Node {
     }
 }
 
-/// Whether two configurations open the same listeners, over the same mail and certificate.
+/// Whether two configurations open the same listeners, over the same mail and certificate, as the
+/// same user.
 fn is_same_start(before: &Config, after: &Config) -> bool {
     admission::listeners(before) == admission::listeners(after)
-        && (&before.mail_root, &before.tls) == (&after.mail_root, &after.tls)
+        && (&before.mail_root, &before.user, &before.tls)
+            == (&after.mail_root, &after.user, &after.tls)
 }

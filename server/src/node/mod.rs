@@ -41,6 +41,7 @@ use bytes::Bytes;
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
+pub(crate) use admission::listeners as configured_listeners;
 pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
