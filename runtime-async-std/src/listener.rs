@@ -3,6 +3,7 @@
 use std::{net::Shutdown, sync::Arc, time::Duration};
 
 use async_std::{
+    channel::{Sender, bounded},
     future::timeout,
     io::WriteExt as _,
     net::{TcpListener, TcpStream},
@@ -11,7 +12,7 @@ use async_std::{
 use futures_lite::FutureExt as _;
 use rmail_server::{
     node::{Admission, ListenerSpec},
-    outside::listeners::Listener,
+    outside::listeners,
 };
 
 use crate::{jobs::Hub, session};
@@ -22,24 +23,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is refused has to take the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Takes over all listeners.
-pub(crate) fn open(opened: Vec<Listener>) -> Vec<(ListenerSpec, TcpListener)> {
-    let mut listeners = Vec::with_capacity(opened.len());
-    for Listener { spec, socket } in opened {
-        listeners.push((spec, TcpListener::from(socket)));
-        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
-    }
-    listeners
+/// Dropping it closes the listener.
+pub(crate) type OpenListener = Sender<()>;
+
+/// Opens a listener that the node wants, and tells it.
+pub(crate) fn spawn_opening(hub: &Arc<Hub>, spec: ListenerSpec) {
+    let hub = Arc::clone(hub);
+    task::spawn(async move {
+        let outcome = listeners::open_later(spec);
+        let outcome = outcome.map(|listener| hub.accept(spec, listener.socket.into()));
+        hub.with_node(|node, _| node.handle_listening(spec, outcome));
+    });
 }
 
 /// Accepts until the node wants no more.
-pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) {
+pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) -> OpenListener {
     let hub = Arc::clone(hub);
+    let (open, closed) = bounded(1);
     task::spawn(async move {
-        accept(&hub, spec, &listener)
-            .or(hub.listening_ended())
-            .await;
+        let closed = async {
+            let _ = closed.recv().await;
+        };
+        accept(&hub, spec, &listener).or(closed).await;
+        drop(listener);
+        hub.with_node(|node, _| node.handle_listener_closed(spec));
     });
+    open
 }
 
 async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rmail_server::{
     node::{Admission, ListenerSpec},
-    outside::listeners::Listener,
+    outside::listeners::{self, Listener},
 };
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
+    sync::oneshot,
 };
 
 use crate::{jobs::Hub, session};
@@ -19,27 +20,39 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is refused has to take the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Takes over all listeners.
-pub(crate) fn open(opened: Vec<Listener>) -> Result<Vec<(ListenerSpec, TcpListener)>, String> {
-    let mut listeners = Vec::with_capacity(opened.len());
-    for Listener { spec, socket } in opened {
-        let taken = TcpListener::from_std(socket);
-        let listener = taken.map_err(|error| spec.describe_failure(&error))?;
-        listeners.push((spec, listener));
-        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
-    }
-    Ok(listeners)
+/// Dropping it closes the listener.
+pub(crate) type OpenListener = oneshot::Sender<()>;
+
+/// Takes a listener over; a failure is for the operator.
+pub(crate) fn take(listener: Listener) -> Result<TcpListener, String> {
+    let Listener { spec, socket } = listener;
+    let taken = TcpListener::from_std(socket);
+    taken.map_err(|error| format!("cannot listen on {}: {error}", spec.address))
+}
+
+/// Opens a listener that the node wants, and tells it.
+pub(crate) fn spawn_opening(hub: &Arc<Hub>, spec: ListenerSpec) {
+    let hub = Arc::clone(hub);
+    tokio::spawn(async move {
+        let outcome = listeners::open_later(spec).and_then(take);
+        let outcome = outcome.map(|listener| hub.accept(spec, listener));
+        hub.with_node(|node, _| node.handle_listening(spec, outcome));
+    });
 }
 
 /// Accepts until the node wants no more.
-pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) {
+pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) -> OpenListener {
     let hub = Arc::clone(hub);
+    let (open, closed) = oneshot::channel();
     tokio::spawn(async move {
         tokio::select! {
             () = accept(&hub, spec, &listener) => {}
-            () = hub.listening_ended() => {}
+            _ = closed => {}
         }
+        drop(listener);
+        hub.with_node(|node, _| node.handle_listener_closed(spec));
     });
+    open
 }
 
 async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {

@@ -56,12 +56,11 @@ async fn run(opened: Opened, log: LogFilter) -> Result<(), String> {
     let clock = Clock::start();
     let started = startup::start(opened, clock.now()).map_err(|error| error.to_string())?;
     let datagrams = datagram::open(&started.hint_socket);
-    let listeners = listener::open(started.listeners)?;
     let hub = Hub::new(started.node, started.world, clock, datagrams, log);
     datagram::spawn(&hub);
     hub.spawn_timer();
-    for (spec, listener) in listeners {
-        listener::spawn(&hub, spec, listener);
+    for opened in started.listeners {
+        hub.accept(opened.spec, listener::take(opened)?);
     }
     hub.with_node(|node, now| node.handle_start(now));
     signals::spawn(&hub, signals);

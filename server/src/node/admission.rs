@@ -38,7 +38,7 @@ pub enum ListenerKind {
 }
 
 /// A listener to be opened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ListenerSpec {
     /// What is spoken there.
     pub kind: ListenerKind,
@@ -89,7 +89,7 @@ impl ListenerKind {
         }
     }
 
-    const fn served(self) -> Served {
+    pub(super) const fn served(self) -> Served {
         match self {
             Self::Smtp | Self::Submission | Self::Smtps => Served::Smtp,
             Self::Imap | Self::Imaps => Served::Imap,
@@ -107,41 +107,13 @@ impl ListenerKind {
 
 /// The protocols whose connections are counted together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Served {
+pub(super) enum Served {
     Smtp,
     Imap,
     Http,
 }
 
-impl ListenerSpec {
-    /// Why this listener can't be opened, and what helps, for the operator.
-    pub fn describe_failure(&self, error: &std::io::Error) -> String {
-        let remedy = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need root or CAP_NET_BIND_SERVICE; \
-                 `rmail quickstart` uses high ports"
-            }
-            std::io::ErrorKind::AddrInUse => {
-                "another program has the port: stop it, or set another port"
-            }
-            std::io::ErrorKind::AddrNotAvailable => "no interface has this address: set the host",
-            _ => "set another port or host",
-        };
-        format!(
-            "cannot listen on {} for {} ({}): {error}\n  {remedy}",
-            self.address,
-            self.kind.name(),
-            self.kind.port_key(),
-        )
-    }
-}
-
 impl Node {
-    /// The listeners that the configuration asks for.
-    pub fn listeners(&self) -> Vec<ListenerSpec> {
-        listeners(&self.config)
-    }
-
     /// Somebody at `peer` has connected to our address `local`.
     pub fn handle_connection(
         &mut self,
@@ -180,7 +152,16 @@ impl Node {
         }
         tracing::debug!(session = id.0, peer = %peer.ip(), listener = kind.name(), "connected");
         let machine = self.machine(now, kind, peer.ip());
-        let tls = Some(TlsSide::Server(Arc::clone(&self.tls.config)));
+        let tls = match kind {
+            ListenerKind::Smtp => &self.inbound_tls,
+            ListenerKind::Submission
+            | ListenerKind::Smtps
+            | ListenerKind::Imap
+            | ListenerKind::Imaps
+            | ListenerKind::Http
+            | ListenerKind::Https => &self.tls.config,
+        };
+        let tls = Some(TlsSide::Server(Arc::clone(tls)));
         let session = Session::new(id, machine, tls, kind.is_implicit_tls(), now);
         Admission::Admitted(Box::new(session))
     }

@@ -1,7 +1,10 @@
-//! Listeners, bound while the process may still bind any port: before it hands root's rights over,
-//! and so before there is a runtime, which then takes them.
+//! Listeners: those of the start are bound before the process hands root's rights over, and so
+//! before there is a runtime; those of a reload with the rights that it kept.
 
-use std::net::TcpListener;
+use std::{
+    io::{self, ErrorKind},
+    net::TcpListener,
+};
 
 use crate::{limits, node::ListenerSpec};
 
@@ -14,30 +17,59 @@ pub struct Listener {
     pub socket: TcpListener,
 }
 
-/// Binds them all.
+/// Binds them all, at the start.
 ///
 /// # Errors
 ///
 /// For the operator: which one can't be bound, why, and what helps.
 pub fn open(specs: &[ListenerSpec]) -> Result<Vec<Listener>, String> {
-    let open = |spec: &ListenerSpec| match bind(spec) {
-        Ok(socket) => Ok(Listener {
-            spec: *spec,
-            socket,
-        }),
-        Err(error) => Err(spec.describe_failure(&error)),
-    };
+    let remedy = "ports below 1024 need root or CAP_NET_BIND_SERVICE; \
+                  `rmail quickstart` uses high ports";
+    let open = |spec: &ListenerSpec| bind(*spec, remedy);
     specs.iter().map(open).collect()
+}
+
+/// Binds one that a reload asks for.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_later(spec: ListenerSpec) -> Result<Listener, String> {
+    let remedy = "this process has no right to ports below 1024 any more: restart the server";
+    bind(spec, remedy)
+}
+
+fn bind(spec: ListenerSpec, denied: &str) -> Result<Listener, String> {
+    match socket(spec) {
+        Ok(socket) => Ok(Listener { spec, socket }),
+        Err(error) => Err(describe_failure(spec, &error, denied)),
+    }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a runtime has threads, and these are bound before"
+    reason = "it does not block: an address needs no look-up"
 )]
-fn bind(spec: &ListenerSpec) -> std::io::Result<TcpListener> {
+fn socket(spec: ListenerSpec) -> io::Result<TcpListener> {
     let socket = TcpListener::bind(spec.address)?;
     // The standard library lets 128 wait; saying it again changes the number.
     rustix::net::listen(&socket, limits::LISTEN_BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Why a listener can't be opened, and what helps.
+fn describe_failure(spec: ListenerSpec, error: &io::Error, denied: &str) -> String {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => denied,
+        ErrorKind::AddrInUse => "another program has the port: stop it, or set another port",
+        ErrorKind::AddrNotAvailable => "no interface has this address: set the host",
+        _ => "set another port or host",
+    };
+    format!(
+        "cannot listen on {} for {} ({}): {error}\n  {remedy}",
+        spec.address,
+        spec.kind.name(),
+        spec.kind.port_key(),
+    )
 }

@@ -4,6 +4,7 @@
 //! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
 
 pub mod clock;
+pub mod commands;
 pub mod configuration;
 pub mod hints;
 pub mod listeners;
