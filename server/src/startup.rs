@@ -26,7 +26,6 @@ use crate::{
 pub struct Opened {
     prepared: Prepared,
     listeners: Vec<Listener>,
-    warning: Option<String>,
 }
 
 /// What a runtime drives.
@@ -82,18 +81,19 @@ pub enum StartError {
 /// # Errors
 ///
 /// With what an operator can do about it; the process has to end then.
-pub fn open(prepared: Prepared) -> Result<Opened, StartError> {
+pub fn open(mut prepared: Prepared) -> Result<Opened, StartError> {
     let Prepared {
         config,
         config_path,
+        ..
     } = &prepared;
     let listeners = listeners::open(&configured_listeners(config));
     let listeners = listeners.map_err(StartError::Listener)?;
     let warning = privileges::become_user(config, config_path)?;
+    prepared.warnings.extend(warning);
     Ok(Opened {
         prepared,
         listeners,
-        warning,
     })
 }
 
@@ -104,14 +104,15 @@ pub fn open(prepared: Prepared) -> Result<Opened, StartError> {
 /// With what an operator can do about it.
 pub fn start(opened: Opened, now: Now) -> Result<Started, StartError> {
     let Opened {
-        prepared: Prepared {
-            config,
-            config_path,
-        },
+        prepared:
+            Prepared {
+                config,
+                config_path,
+                warnings,
+            },
         listeners,
-        warning,
     } = opened;
-    if let Some(warning) = warning {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     let mail_root = config.mail_root.clone();

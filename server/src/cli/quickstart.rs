@@ -48,6 +48,7 @@ pub(super) fn run(
         ))?;
         return Ok(Prepared {
             config,
+            warnings: Vec::new(),
             config_path,
         });
     }
@@ -80,6 +81,7 @@ pub(super) fn run(
     console.line(&instructions(&config, program, &folder, ADDRESS, password))?;
     Ok(Prepared {
         config,
+        warnings: Vec::new(),
         config_path,
     })
 }

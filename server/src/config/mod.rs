@@ -6,7 +6,7 @@
 
 mod exchange_api;
 mod fault;
-mod log_level;
+mod log;
 mod network;
 mod rate_limit;
 mod raw;
@@ -25,7 +25,7 @@ use rmail_proto::Domain;
 pub use self::{
     exchange_api::{CorsOrigins, ExchangeApi, HttpLimits},
     fault::{Fault, Faults, Warning},
-    log_level::LogLevel,
+    log::{LogFormat, LogLevel},
     network::Network,
     rate_limit::RateLimit,
     relay::{DomainRoute, PeerHost, Relay, RelayTls, Smarthost, Via},
@@ -53,6 +53,8 @@ pub struct Config {
     pub user: Option<String>,
     /// `log_level`: the least important messages that are logged.
     pub log_level: LogLevel,
+    /// `log_format`: what a line of the log looks like.
+    pub log_format: LogFormat,
     /// `smtp`
     pub smtp: Smtp,
     /// `imap`
@@ -187,6 +189,12 @@ impl Config {
                 LogLevel::Info,
                 "DEBUG, INFO, WARNING, ERROR or CRITICAL",
                 LogLevel::parse,
+            ),
+            log_format: top.parsed(
+                "log_format",
+                LogFormat::Text,
+                "text or json",
+                LogFormat::parse,
             ),
             smtp: Smtp::read(top.section("smtp")),
             imap: Imap::read(top.section("imap")),

@@ -144,6 +144,7 @@ impl Node {
         self.sessions.insert(id, entry);
         if kind.served() == Served::Http {
             let origin = Origin {
+                session: id,
                 peer: peer.ip().to_canonical(),
                 local,
                 is_tls: kind.is_implicit_tls(),

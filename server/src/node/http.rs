@@ -233,6 +233,9 @@ impl Node {
             touched,
         } = answer;
         for login in &touched.logins {
+            if !login.is_right {
+                tracing::info!(session = asker.session.0, "login refused");
+            }
             self.note_login(now, asker.session, login.address.as_ref(), login.is_right);
         }
         self.count_inner(asker.session, touched.requests);

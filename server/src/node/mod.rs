@@ -53,7 +53,7 @@ pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
 
 use crate::{
     api::service::{ApiKeys, Service},
-    config::{Config, LogLevel},
+    config::{Config, LogFormat, LogLevel},
     credentials::PasswordCache,
     rate_limit::RateLimiter,
     session::{Call, Reply, Request, SessionEvent, SessionId},
@@ -99,8 +99,8 @@ pub enum NodeAction {
     },
     /// Close a UDP socket.
     CloseUdp(SocketId),
-    /// Log at this level from now on.
-    SetLogLevel(LogLevel),
+    /// Log at this level, in this format, from now on.
+    SetLog(LogLevel, LogFormat),
     /// Open this listener; [`Node::handle_listening`] is owed.
     Listen(ListenerSpec),
     /// Close this listener; [`Node::handle_listener_closed`] is owed.

@@ -67,7 +67,7 @@ fn describe_failure(spec: ListenerSpec, error: &io::Error, denied: &str) -> Stri
         _ => "set another port or host",
     };
     format!(
-        "cannot listen on {} for {} ({}): {error}\n  {remedy}",
+        "cannot listen on {} for {} ({}): {error}; {remedy}",
         spec.address,
         spec.kind.name(),
         spec.kind.port_key(),

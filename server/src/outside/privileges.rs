@@ -9,25 +9,27 @@
 //! | another | null, or the same | stays | stays |
 //! | another | somebody else | does not start | stays: files say what it may |
 //!
-//! Of root's capabilities CAP_NET_BIND_SERVICE alone is kept, where there is it.
+//! Of root's capabilities CAP_NET_BIND_SERVICE alone is kept, where there is it. What the process
+//! makes from then on is for its user alone, whatever the umask was.
 
 use std::{
-    ffi::CString,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, fchown},
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{
-    Gid, Group, Uid, User, getgrouplist, getgroups, getresgid, getresuid, initgroups, setresgid,
-    setresuid, setuid,
-};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
-    set_no_new_privs,
+use rustix::{
+    fs::Mode,
+    process::{Gid, Uid, getegid, geteuid, getgroups, umask},
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+        set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+        set_thread_uid,
+    },
 };
 use thiserror::Error;
+use uzers::{User, get_group_by_gid, get_user_by_name, get_user_by_uid, get_user_groups};
 
 use crate::{config::Config, shell};
 
@@ -42,14 +44,6 @@ pub enum PrivilegeError {
     NoSuchUser {
         /// The configured user.
         user: String,
-    },
-    /// Whoever knows the users does not answer.
-    #[error("user: {user} can't be looked up: {cause}; see /etc/nsswitch.conf, or try again")]
-    Unknown {
-        /// The configured user.
-        user: String,
-        /// Why.
-        cause: io::Error,
     },
     /// Only root can become somebody else.
     #[error(
@@ -119,27 +113,27 @@ pub enum PrivilegeError {
 ///
 /// Each says what to do. The process may have lost some of its rights then, and has to end.
 pub fn become_user(config: &Config, config_path: &Path) -> Result<Option<String>, PrivilegeError> {
-    let own = Uid::effective();
-    let config_path = config_path.display().to_string();
+    let shown = config_path.display();
     let Some(name) = &config.user else {
+        keep_private();
         let warning = format!(
-            "the server runs as root, who may do more than it needs: set \"user\" in \
-             {config_path}, and run \"chown -R USER: {root}\"",
+            "the server runs as root, who may do more than it needs: set \"user\" in {shown}, and \
+             run \"chown -R USER: {root}\"",
             root = shell::word(&config.mail_root.display().to_string()),
         );
-        return Ok(own.is_root().then_some(warning));
+        return Ok(is_root().then_some(warning));
     };
-    let user = find(name)?;
-    if user.uid != own && !own.is_root() {
+    let user = Target::find(name)?;
+    if !user.is_own() && !is_root() {
         let (own, _) = own_names();
         let user = user.name;
         return Err(PrivilegeError::NotRoot { user, own });
     }
-    hand_over(&user, &config.mail_root)?;
-    let is_readable = File::open(&config_path).is_ok();
+    user.hand_over(&config.mail_root)?;
+    let is_readable = File::open(config_path).is_ok();
     Ok((!is_readable).then(|| {
-        let remedy = reading_remedy(Path::new(&config_path));
-        format!("SIGHUP will not be able to read {config_path} again: {remedy}")
+        let remedy = reading_remedy(config_path);
+        format!("a reload will not be able to read {shown}: {remedy}")
     }))
 }
 
@@ -150,29 +144,48 @@ pub fn become_user(config: &Config, config_path: &Path) -> Result<Option<String>
 ///
 /// The same.
 pub fn become_owner(config: &Config) -> Result<(), PrivilegeError> {
-    if !Uid::effective().is_root() {
-        return Ok(());
-    }
     let user = match &config.user {
-        Some(name) => Some(find(name)?),
+        _ if !is_root() => None,
+        Some(name) => Some(Target::find(name)?),
         None => match fs::metadata(&config.mail_root) {
             // An owner without a name can't be anybody's choice.
-            Ok(metadata) => User::from_uid(Uid::from_raw(metadata.uid())).unwrap_or_default(),
+            Ok(metadata) => get_user_by_uid(metadata.uid()).map(Target::from),
             Err(_) => None,
         },
     };
     match user {
-        Some(user) => hand_over(&user, &config.mail_root),
+        Some(user) => user.hand_over(&config.mail_root),
+        None => {
+            keep_private();
+            Ok(())
+        }
+    }
+}
+
+/// Makes `mail_root` for the configured user, where it is missing. Otherwise it must be that
+/// user's.
+///
+/// # Errors
+///
+/// Each says what to do.
+pub fn prepare_mail_root(config: &Config) -> Result<(), PrivilegeError> {
+    match &config.user {
+        Some(name) => Target::find(name)?.prepare(&config.mail_root),
         None => Ok(()),
     }
 }
 
+/// Whether nobody may forbid this process anything.
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
 /// The names of the process's user and group; their numbers where they have none.
 pub fn own_names() -> (String, String) {
-    let (uid, gid) = (Uid::effective(), Gid::effective());
-    let group = Group::from_gid(gid).ok().flatten();
-    let group = group.map_or_else(|| gid.to_string(), |group| group.name);
-    (name_of(uid), group)
+    let gid = getegid().as_raw();
+    let group = get_group_by_gid(gid).map(|group| group.name().to_string_lossy().into_owned());
+    let group = group.unwrap_or_else(|| gid.to_string());
+    (name_of(geteuid().as_raw()), group)
 }
 
 /// How the process's user may be let to read a file.
@@ -185,133 +198,172 @@ pub fn reading_remedy(path: &Path) -> String {
     )
 }
 
-fn find(name: &str) -> Result<User, PrivilegeError> {
-    match User::from_name(name) {
-        Ok(Some(user)) => Ok(user),
-        Ok(None) => Err(PrivilegeError::NoSuchUser {
-            user: name.to_owned(),
-        }),
-        Err(cause) => Err(PrivilegeError::Unknown {
-            user: name.to_owned(),
-            cause: cause.into(),
-        }),
+fn name_of(uid: u32) -> String {
+    let name = get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
+    name.unwrap_or_else(|| uid.to_string())
+}
+
+/// What is made from now on is for the process's user alone.
+fn keep_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Whom the process is to be.
+struct Target {
+    name: String,
+    uid: Uid,
+    gid: Gid,
+    /// The groups besides, without repetition, in order.
+    groups: Vec<u32>,
+}
+
+impl From<User> for Target {
+    fn from(user: User) -> Self {
+        let gid = user.primary_group_id();
+        let groups = get_user_groups(user.name(), gid).unwrap_or_default();
+        let mut groups: Vec<u32> = groups.iter().map(uzers::Group::gid).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        Self {
+            name: user.name().to_string_lossy().into_owned(),
+            uid: Uid::from_raw(user.uid()),
+            gid: Gid::from_raw(gid),
+            groups,
+        }
     }
 }
 
-fn name_of(uid: Uid) -> String {
-    let user = User::from_uid(uid).ok().flatten();
-    user.map_or_else(|| uid.to_string(), |user| user.name)
-}
+impl Target {
+    fn find(name: &str) -> Result<Self, PrivilegeError> {
+        match get_user_by_name(name) {
+            Some(user) => Ok(Self::from(user)),
+            None => Err(PrivilegeError::NoSuchUser {
+                user: name.to_owned(),
+            }),
+        }
+    }
 
-/// Becomes the user, who owns `mail_root`; one that is missing is made.
-fn hand_over(user: &User, mail_root: &Path) -> Result<(), PrivilegeError> {
-    if user.uid.is_root() {
-        return Ok(());
+    fn is_own(&self) -> bool {
+        self.uid == geteuid()
     }
-    let is_root = Uid::effective().is_root();
-    if is_root && !mail_root.exists() {
-        make_mail_root(user, mail_root)?;
-    }
-    check_owner(user, mail_root)?;
-    match is_root {
-        true => set_user(user),
-        false => Ok(()),
-    }
-}
 
-fn make_mail_root(user: &User, mail_root: &Path) -> Result<(), PrivilegeError> {
-    let make = || {
+    /// Becomes the user, who owns `mail_root`; one that is missing is made.
+    fn hand_over(&self, mail_root: &Path) -> Result<(), PrivilegeError> {
+        self.prepare(mail_root)?;
+        if !self.is_own() {
+            self.enter()?;
+        }
+        keep_private();
+        Ok(())
+    }
+
+    fn prepare(&self, mail_root: &Path) -> Result<(), PrivilegeError> {
+        let failed = |cause| PrivilegeError::MailRoot {
+            path: mail_root.to_owned(),
+            user: self.name.clone(),
+            cause,
+        };
+        if self.uid.is_root() {
+            return Ok(());
+        }
+        if is_root() && !mail_root.exists() {
+            self.make(mail_root).map_err(failed)?;
+        }
+        match self.find_foreign(mail_root).map_err(failed)? {
+            None => Ok(()),
+            Some((path, owner)) => Err(PrivilegeError::Owner {
+                path,
+                owner: name_of(owner),
+                user: self.name.clone(),
+                mail_root: mail_root.to_owned(),
+            }),
+        }
+    }
+
+    fn make(&self, mail_root: &Path) -> io::Result<()> {
         if let Some(above) = mail_root.parent() {
             fs::create_dir_all(above)?;
         }
         DirBuilder::new().mode(0o700).create(mail_root)?;
-        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        let (uid, gid) = (self.uid.as_raw(), self.gid.as_raw());
         fchown(File::open(mail_root)?, Some(uid), Some(gid))
-    };
-    make().map_err(|cause| mail_root_error(user, mail_root, cause))
-}
+    }
 
-/// Whether `mail_root`, and what lies in it, is the user's. What lies deeper was made by whoever
-/// made that.
-fn check_owner(user: &User, mail_root: &Path) -> Result<(), PrivilegeError> {
-    let check = |path: &Path, uid: u32| match uid == user.uid.as_raw() {
-        true => Ok(()),
-        false => Err(PrivilegeError::Owner {
-            path: path.to_owned(),
-            owner: name_of(Uid::from_raw(uid)),
-            user: user.name.clone(),
-            mail_root: mail_root.to_owned(),
-        }),
-    };
-    let failed = |cause| mail_root_error(user, mail_root, cause);
-    let metadata = match fs::metadata(mail_root) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-        metadata => metadata.map_err(failed)?,
-    };
-    check(mail_root, metadata.uid())?;
-    for entry in fs::read_dir(mail_root).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        match entry.metadata() {
-            // Another process has just removed it.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            metadata => check(&entry.path(), metadata.map_err(failed)?.uid())?,
+    /// What of `mail_root`, and of that which lies in it, is another's. What lies deeper was made
+    /// by whoever made that.
+    fn find_foreign(&self, mail_root: &Path) -> io::Result<Option<(PathBuf, u32)>> {
+        let owner = match fs::metadata(mail_root) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata?.uid(),
+        };
+        if owner != self.uid.as_raw() {
+            return Ok(Some((mail_root.to_owned(), owner)));
+        }
+        for entry in fs::read_dir(mail_root)? {
+            let entry = entry?;
+            let owner = match entry.metadata() {
+                // Another process has just removed it.
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?.uid(),
+            };
+            if owner != self.uid.as_raw() {
+                return Ok(Some((entry.path(), owner)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// From root to the user: groups first, while there is the right to. The system calls are
+    /// those of a thread, and there is no other.
+    fn enter(&self) -> Result<(), PrivilegeError> {
+        let refused = |step, cause: rustix::io::Errno| PrivilegeError::Refused {
+            user: self.name.clone(),
+            step,
+            cause: cause.into(),
+        };
+        assert!(is_single_threaded(), "rights are a thread's own");
+        let (uid, gid) = (self.uid, self.gid);
+        let groups = self.groups.iter().copied();
+        let groups: Vec<_> = groups.map(Gid::from_raw).collect();
+        set_keep_capabilities(true).map_err(|cause| refused("PR_SET_KEEPCAPS", cause))?;
+        set_thread_groups(&groups).map_err(|cause| refused("setgroups", cause))?;
+        set_thread_res_gid(gid, gid, gid).map_err(|cause| refused("setresgid", cause))?;
+        set_thread_res_uid(uid, uid, uid).map_err(|cause| refused("setresuid", cause))?;
+        let had = capabilities(None).map_err(|cause| refused("capget", cause))?;
+        let kept = had.permitted & CapabilitySet::NET_BIND_SERVICE;
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets).map_err(|cause| refused("capset", cause))?;
+        set_keep_capabilities(false).map_err(|cause| refused("PR_SET_KEEPCAPS", cause))?;
+        set_no_new_privs(true).map_err(|cause| refused("PR_SET_NO_NEW_PRIVS", cause))?;
+        match self
+            .is_entered()
+            .map_err(|cause| refused("a look at it", cause))?
+        {
+            true => Ok(()),
+            false => Err(PrivilegeError::NotGone {
+                user: self.name.clone(),
+            }),
         }
     }
-    Ok(())
-}
 
-fn mail_root_error(user: &User, mail_root: &Path, cause: io::Error) -> PrivilegeError {
-    PrivilegeError::MailRoot {
-        path: mail_root.to_owned(),
-        user: user.name.clone(),
-        cause,
+    /// Whether nothing of root is left: no id, no group, no capability but one, and no way back.
+    fn is_entered(&self) -> rustix::io::Result<bool> {
+        let mut groups: Vec<u32> = getgroups()?.iter().map(|group| group.as_raw()).collect();
+        groups.sort_unstable();
+        let sets = capabilities(None)?;
+        Ok(self.is_own()
+            && getegid() == self.gid
+            && groups == self.groups
+            && CapabilitySet::NET_BIND_SERVICE.contains(sets.permitted | sets.effective)
+            && set_thread_uid(Uid::ROOT).is_err())
     }
 }
 
-/// From root to the user: supplementary groups first, while there is the right to.
-fn set_user(user: &User) -> Result<(), PrivilegeError> {
-    let refused = |step, cause| PrivilegeError::Refused {
-        user: user.name.clone(),
-        step,
-        cause,
-    };
-    let name = CString::new(user.name.as_str()).expect("it was looked up, so it has no NUL");
-    let (uid, gid) = (user.uid, user.gid);
-    set_keep_capabilities(true).map_err(|cause| refused("PR_SET_KEEPCAPS", cause.into()))?;
-    initgroups(&name, gid).map_err(|cause| refused("initgroups", cause.into()))?;
-    setresgid(gid, gid, gid).map_err(|cause| refused("setresgid", cause.into()))?;
-    setresuid(uid, uid, uid).map_err(|cause| refused("setresuid", cause.into()))?;
-    let kept = capabilities(None).map_err(|cause| refused("capget", cause.into()))?;
-    let kept = kept.permitted & CapabilitySet::NET_BIND_SERVICE;
-    let sets = CapabilitySets {
-        effective: kept,
-        permitted: kept,
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets).map_err(|cause| refused("capset", cause.into()))?;
-    set_keep_capabilities(false).map_err(|cause| refused("PR_SET_KEEPCAPS", cause.into()))?;
-    set_no_new_privs(true).map_err(|cause| refused("PR_SET_NO_NEW_PRIVS", cause.into()))?;
-    let is_gone = is_gone(user, &name).map_err(|cause| refused("a look at it", cause))?;
-    match is_gone {
-        true => Ok(()),
-        false => Err(PrivilegeError::NotGone {
-            user: user.name.clone(),
-        }),
-    }
-}
-
-/// Whether nothing of root is left: no id, no group, no capability but one, and no way back.
-fn is_gone(user: &User, name: &CString) -> io::Result<bool> {
-    let (uids, gids) = (getresuid()?, getresgid()?);
-    let sorted = |mut groups: Vec<Gid>| {
-        groups.sort_unstable_by_key(|group| group.as_raw());
-        groups.dedup();
-        groups
-    };
-    let sets = capabilities(None)?;
-    Ok([uids.real, uids.effective, uids.saved] == [user.uid; 3]
-        && [gids.real, gids.effective, gids.saved] == [user.gid; 3]
-        && sorted(getgroups()?) == sorted(getgrouplist(name, user.gid)?)
-        && CapabilitySet::NET_BIND_SERVICE.contains(sets.permitted | sets.effective)
-        && setuid(Uid::from_raw(0)).is_err())
+/// Also where the system does not tell.
+fn is_single_threaded() -> bool {
+    fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() == 1)
 }
