@@ -2,6 +2,7 @@
 //! alone can start a daemon that becomes somebody else.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, Permissions},
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -303,43 +304,10 @@ fn names_lead_nowhere_outside_mail_root(kind: Kind) {
         assert!(created.status < 500, "{name:?}: {}", created.text());
     }
     let changed: Vec<_> = differences(&before, &paths(root.folder()));
-    assert!(changed.iter().all(is_log), "{changed:?}");
+    assert!(changed.iter().all(|path| is_log(path)), "{changed:?}");
 
-    // Accounts: each has one folder, below its domain's.
-    for name in names {
-        let address = format!(
-            "\"{}\"@example.com",
-            name.replace('\\', "\\\\").replace('"', "\\\"")
-        );
-        let input = format!("{PASSWORD}\n");
-        for address in [address, format!("{name}@example.com"), format!("x@{name}")] {
-            daemon.command(&["user", "add", &address, "--password-stdin"], &input);
-        }
-    }
-    let accounts = Path::new("mail/accounts");
-    for path in differences(&before, &paths(root.folder())) {
-        let Ok(rest) = path.strip_prefix(accounts) else {
-            assert!(is_log(&path), "{}", path.display());
-            continue;
-        };
-        let mut names = rest.iter();
-        assert_eq!(
-            names.next(),
-            Some("example.com".as_ref()),
-            "{}",
-            path.display()
-        );
-        let account = names.next().expect("an account's").to_string_lossy();
-        assert!(
-            !account.starts_with('.') && !account.contains('\\'),
-            "{account}"
-        );
-        assert!(
-            names.next().is_none_or(|name| name != ".."),
-            "{}",
-            path.display()
-        );
-    }
+    add_accounts(&daemon, &names);
+    expect_accounts_below(&differences(&before, &paths(root.folder())));
 
     // Domains of the configuration.
     for name in ["..", "../x", "/etc", "a/b", "a\0b", "x\\y", "", &long] {
@@ -350,8 +318,46 @@ fn names_lead_nowhere_outside_mail_root(kind: Kind) {
     daemon.finish();
 }
 
+fn add_accounts(daemon: &Daemon, names: &[&str]) {
+    let input = format!("{PASSWORD}\n");
+    for name in names {
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        for address in [
+            format!("\"{quoted}\"@example.com"),
+            format!("{name}@example.com"),
+            format!("x@{name}"),
+        ] {
+            // Whether it is taken or refused.
+            daemon.command(&["user", "add", &address, "--password-stdin"], &input);
+        }
+    }
+}
+
+/// Asserts that what is new is of accounts, each with one folder below its domain's.
+fn expect_accounts_below(new: &[PathBuf]) {
+    let mut accounts = BTreeSet::new();
+    for path in new.iter().filter(|path| !is_log(path)) {
+        let rest = path.strip_prefix("mail/accounts/example.com");
+        let rest = rest.unwrap_or_else(|_| panic!("{} is no account's", path.display()));
+        let mut names = rest.iter().map(|name| name.to_string_lossy());
+        let account = names.next().expect("the domain's folder is not new");
+        assert!(
+            !account.starts_with('.') && !account.contains('\\'),
+            "{account}"
+        );
+        let inside = names.next();
+        let known = [None, Some("mail.db"), Some("messages")];
+        assert!(known.contains(&inside.as_deref()), "{}", path.display());
+        accounts.insert(account.into_owned());
+    }
+    assert!(
+        accounts.contains("%2E%2E%2F%2E%2E%2Fx") || accounts.len() > 2,
+        "{accounts:?}"
+    );
+}
+
 /// A log of SQLite's, which comes and goes.
-fn is_log(path: &PathBuf) -> bool {
+fn is_log(path: &Path) -> bool {
     let path = path.display().to_string();
     path.ends_with("-wal") || path.ends_with("-shm")
 }

@@ -22,6 +22,28 @@ const STOP_SECONDS: u64 = 30;
 /// Where homes are: hidden from a service that needs nothing in them.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
+/// What no mail server needs to do.
+const CONFINED: &str = "PrivateTmp=yes
+PrivateDevices=yes
+
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+";
+
 /// The systemd of a machine.
 pub(super) struct Systemd {
     is_root: bool,
@@ -194,26 +216,7 @@ NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths={mail_root}
 ProtectHome={home}
-PrivateTmp=yes
-PrivateDevices=yes
-
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-
+{CONFINED}
 [Install]
 WantedBy=multi-user.target
 ",

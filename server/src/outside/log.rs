@@ -1,9 +1,15 @@
 //! The log: a line for each event, on standard error.
 //!
-//! | `log_format` | A line |
-//! |---|---|
-//! | `text` | `2026-11-27T21:45:50.123456Z INFO accepted session=7 mail=1nsxm4 bytes=812` |
-//! | `json` | `{"time":"2026-11-27T21:45:50.123456Z","level":"INFO","pid":98,"message":"accepted","session":7,"mail":"1nsxm4","bytes":812}` |
+//! ```text
+//! 2026-11-27T21:45:50.123456Z INFO accepted session=7 mail=1nsxm4 bytes=812
+//! ```
+//!
+//! The same with `log_format` `json`, on one line:
+//!
+//! ```json
+//! {"time": "2026-11-27T21:45:50.123456Z", "level": "INFO", "pid": 98, "message": "accepted",
+//!  "session": 7, "mail": "1nsxm4", "bytes": 812}
+//! ```
 //!
 //! `session` is one connection of one process, `mail` one message in all of them. What peers say
 //! stands in fields, where it can neither end a line nor steer a terminal.
