@@ -25,7 +25,8 @@ pub(crate) struct Daemon {
     /// When its process was started.
     pub(crate) started_at: Instant,
     /// Removed with all mail in the end.
-    _folder: TempDir,
+    folder: TempDir,
+    ports: Vec<u16>,
     pub(crate) smtp_port: u16,
     pub(crate) smtps_port: u16,
     pub(crate) imap_port: u16,
@@ -74,15 +75,16 @@ impl Daemon {
         let daemon = Self {
             process,
             started_at,
-            _folder: folder,
+            folder,
             smtp_port: ports[0],
             smtps_port: ports[2],
             imap_port: ports[3],
             imaps_port: ports[4],
             http_port: ports[5],
+            ports,
         };
-        for port in ports {
-            wait_for(port)?;
+        for port in &daemon.ports {
+            wait_for(*port)?;
         }
         Ok(daemon)
     }
@@ -93,6 +95,26 @@ impl Daemon {
             fs::write(self.proc_file("clear_refs"), "5")?;
         }
         read_kib(&self.proc_file("status"), "VmHWM:")
+    }
+
+    /// Its folder, with `config.json`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All its ports.
+    pub(crate) fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// The resident memory.
+    pub(crate) fn resident_kib(&self) -> Result<i64> {
+        read_kib(&self.proc_file("status"), "VmRSS:")
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(self.proc_file("fd"))?.count())
     }
 
     /// The proportional set size.

@@ -6,6 +6,7 @@ mod http;
 mod queue;
 mod relay;
 mod sink;
+mod soak;
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -39,6 +40,9 @@ struct Arguments {
     /// Measure the HTTP API on a mailbox of so many messages, and nothing else
     #[arg(long)]
     http: Option<u32>,
+    /// Let people go about their mail for so many minutes, and nothing else
+    #[arg(long)]
+    soak: Option<u32>,
 }
 
 fn main() -> Result<()> {
@@ -52,6 +56,9 @@ fn main() -> Result<()> {
     }
     if let Some(messages) = arguments.http {
         return http::measure(&arguments.daemon, messages);
+    }
+    if let Some(minutes) = arguments.soak {
+        return soak::measure(&arguments.daemon, minutes);
     }
     large_message(&Daemon::start(&arguments.daemon)?)?;
     idle(&Daemon::start(&arguments.daemon)?, arguments.connections)?;

@@ -18,6 +18,7 @@ mod entropy;
 mod flags;
 mod ids;
 pub mod limits;
+mod pace;
 mod secret;
 mod time;
 

@@ -140,6 +140,9 @@ pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 /// least). IDLE knows no such limit.
 pub const IMAP_COMMAND_TIMEOUT: Duration = Duration::from_secs(31 * 60);
 
+/// From the first byte of an IMAP command to its last, literals included, APPEND's messages not.
+pub const IMAP_COMMAND_TIME: Duration = Duration::from_secs(5 * 60);
+
 /// Waiting for more of a message that is appended.
 pub const IMAP_DATA_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
@@ -390,8 +393,9 @@ pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Waiting for more of an HTTP request's content, unless the configuration says otherwise.
 pub const HTTP_CONTENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Rate that an HTTP request's content must keep in the mean.
-pub const HTTP_CONTENT_BYTES_PER_SECOND: u64 = 1024;
+/// Rate in bytes that a content must keep in the mean: a message that comes by SMTP or IMAP, or
+/// that of an HTTP request. A peer may fall behind by the timeout, and no further.
+pub const CONTENT_BYTES_PER_SECOND: u64 = 1024;
 
 /// Waiting for an HTTP client to take bytes.
 pub const HTTP_SEND_TIMEOUT: Duration = Duration::from_secs(60);

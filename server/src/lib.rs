@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod credentials;
+pub mod guesses;
 pub mod limits;
 pub mod node;
 pub mod outbound;

@@ -35,6 +35,21 @@ pub const PASSWORD_CACHE_TIME: Duration = Duration::from_secs(5 * 60);
 /// Accounts whose verified password is remembered.
 pub const PASSWORD_CACHE_ENTRIES: usize = 4096;
 
+/// How long after a change the password before it is refused without being counted as a guess.
+pub const PREVIOUS_PASSWORD_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Failed logins for one account, within [`GUESSES_TIME`], that slow the answers to more of them.
+pub const GUESSES_MAX: usize = 100;
+
+/// See [`GUESSES_MAX`].
+pub const GUESSES_TIME: Duration = Duration::from_secs(3600);
+
+/// By how much those answers are slowed.
+pub const GUESS_DELAY: Duration = Duration::from_secs(2);
+
+/// Accounts whose failed logins are counted.
+pub const ACCOUNTS_GUESSED: usize = 4096;
+
 /// Largest PEM file that is read.
 pub const PEM_BYTES: u64 = 1024 * 1024;
 
@@ -229,8 +244,18 @@ pub const NATIVE_PAGE_ITEMS_MAX: u64 = 500;
 /// Longest answer to `rmail reload` and `rmail status`, in bytes.
 pub const COMMAND_ANSWER_BYTES: usize = 100_000;
 
+/// Most of the faults and warnings in an answer to `rmail reload`, in bytes of JSON.
+pub const RELOAD_REPORT_BYTES: usize = COMMAND_ANSWER_BYTES / 2;
+
 /// Messages of the queue that `rmail status` counts.
 pub const STATUS_QUEUE_COUNTED: usize = 10_000;
+
+/// How long a connection that wants a login may go without one, where its place is needed.
+pub const LOGIN_WHEN_FULL: Duration = Duration::from_secs(10);
+
+/// How long nothing may happen on a connection to port 25, where its place is needed. A message
+/// that comes at the least rate has a piece in less.
+pub const IDLE_WHEN_FULL: Duration = Duration::from_secs(90);
 
 /// Connections to the HTTP API.
 pub const HTTP_CONNECTIONS: usize = 1_000;

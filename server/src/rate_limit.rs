@@ -275,7 +275,8 @@ impl Record {
     }
 }
 
-fn is_exempt(limits: &RateLimit, peer: IpAddr) -> bool {
+/// Whether nothing that a client does counts.
+pub(crate) fn is_exempt(limits: &RateLimit, peer: IpAddr) -> bool {
     !limits.enabled
         || limits
             .whitelist

@@ -35,6 +35,8 @@ pub struct Account {
     pub guid: u128,
     /// The credential record, opaque here: versioned text that `server` writes and reads.
     pub credential: String,
+    /// What the record was before its last change.
+    pub previous_credential: Option<PreviousCredential>,
     /// Grows when the password changes, the account is disabled, or all tokens are to end.
     pub generation: u64,
     /// Whether it may administer the server.
@@ -51,6 +53,15 @@ pub struct Account {
     pub last_login_at: Option<UnixTime>,
     /// Whether its mail may want automatic replies; when and which, its documents say.
     pub replies_automatically: bool,
+}
+
+/// See [`Account::previous_credential`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PreviousCredential {
+    /// The record.
+    pub credential: String,
+    /// When another took its place.
+    pub replaced_at: UnixTime,
 }
 
 /// A change of the directory.

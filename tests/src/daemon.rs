@@ -78,6 +78,27 @@ impl Kind {
     }
 }
 
+/// Each promise, as a test of each daemon: a function of this name here, or at this path.
+#[macro_export]
+macro_rules! promises {
+    ($($name:ident,)*) => {
+        mod tokio {
+            $(#[test] fn $name() { super::$name($crate::daemon::Kind::Tokio); })*
+        }
+        mod async_std {
+            $(#[test] fn $name() { super::$name($crate::daemon::Kind::AsyncStd); })*
+        }
+    };
+    ($($name:ident: $journey:path,)*) => {
+        mod tokio {
+            $(#[test] fn $name() { $journey($crate::daemon::Kind::Tokio); })*
+        }
+        mod async_std {
+            $(#[test] fn $name() { $journey($crate::daemon::Kind::AsyncStd); })*
+        }
+    };
+}
+
 /// Builds both daemons as this test was built; where they are.
 fn build() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
@@ -127,7 +148,8 @@ pub enum Port {
 }
 
 impl Port {
-    const ALL: [Self; 7] = [
+    /// All of them.
+    pub const ALL: [Self; 7] = [
         Self::Smtp,
         Self::Submission,
         Self::Smtps,
@@ -376,11 +398,7 @@ impl Daemon {
         child.wait_with_output().expect("the command ends")
     }
 
-    /// The process, as long as it runs.
-    ///
-    /// # Panics
-    ///
-    /// When it does not run.
+    /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }

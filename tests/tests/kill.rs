@@ -74,6 +74,49 @@ fn async_std_keeps_each_acknowledged_append_once_through_kills() {
     keeps_through_kills(Kind::AsyncStd, Port::Imaps, append_by_imap);
 }
 
+#[test]
+fn one_that_is_killed_of_two_leaves_the_other_its_mail_and_its_sessions() {
+    let root = MailRoot::new();
+    let config = json!({ "smtp": { "max_messages_per_connection": 100_000 } });
+    let mut daemons = Kind::ALL.map(|kind| root.start_with(kind, &config));
+    for account in ACCOUNTS {
+        daemons[0].add_user(account, PASSWORD);
+    }
+    let mut acknowledged = Vec::new();
+    for round in 0..ROUNDS {
+        let [first, second] = &mut daemons;
+        let (killed, other) = match round % 2 {
+            0 => (first, second),
+            _ => (second, first),
+        };
+        let mut reader = other.imap(ACCOUNTS[0], PASSWORD);
+        acknowledged.extend(thread::scope(|scope| {
+            let beside = scope.spawn(|| send_beside(other, round));
+            let mut acknowledged = kill_under_load(killed, Port::Smtp, send_by_smtp, round);
+            acknowledged.extend(beside.join().expect("the other goes on"));
+            acknowledged
+        }));
+        reader.imap("NOOP").expect("the other's session goes on");
+        // Before the killed one is back.
+        wait_for_all(other, &acknowledged);
+        killed.restart();
+    }
+    for daemon in daemons {
+        daemon.finish();
+    }
+}
+
+/// Sends through the daemon that is not killed; every message must be acknowledged.
+fn send_beside(daemon: &Daemon, round: u32) -> Vec<Letter> {
+    let (sender, receiver) = channel();
+    let first = (ROUNDS + round) * CLIENTS * 100_000;
+    let account = round as usize % ACCOUNTS.len();
+    let mut letters = (first..first + ACKNOWLEDGED).map(|number| Letter { number, account });
+    send_by_smtp(&daemon.door(Port::Smtp), &mut letters, &sender).expect("it goes on");
+    drop(sender);
+    receiver.iter().collect()
+}
+
 fn keeps_through_kills(kind: Kind, port: Port, client: Client) {
     let root = MailRoot::new();
     let mut daemon = root.start_with(
@@ -88,16 +131,7 @@ fn keeps_through_kills(kind: Kind, port: Port, client: Client) {
         acknowledged.extend(kill_under_load(&mut daemon, port, client, round));
         daemon.restart();
     }
-    for (index, account) in ACCOUNTS.iter().enumerate() {
-        let to_account = acknowledged.iter().filter(|letter| letter.account == index);
-        let expected = to_account.map(|letter| letter.number).collect();
-        let kept = wait_for(&daemon, account, &expected);
-        let doubled: Vec<_> = kept.iter().filter(|(_, copies)| **copies > 1).collect();
-        assert!(
-            doubled.is_empty(),
-            "{account} has more than once: {doubled:?}"
-        );
-    }
+    wait_for_all(&daemon, &acknowledged);
     daemon.finish();
 }
 
@@ -160,6 +194,20 @@ fn append_by_imap(
         acknowledged.send(letter).map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+/// Waits until each of these is where it was sent to; nothing may be there twice.
+fn wait_for_all(daemon: &Daemon, acknowledged: &[Letter]) {
+    for (index, account) in ACCOUNTS.iter().enumerate() {
+        let to_account = acknowledged.iter().filter(|letter| letter.account == index);
+        let expected = to_account.map(|letter| letter.number).collect();
+        let kept = wait_for(daemon, account, &expected);
+        let doubled: Vec<_> = kept.iter().filter(|(_, copies)| **copies > 1).collect();
+        assert!(
+            doubled.is_empty(),
+            "{account} has more than once: {doubled:?}"
+        );
+    }
 }
 
 /// Waits until all these are in the mailbox; what is there, and how often.

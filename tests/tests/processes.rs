@@ -17,19 +17,7 @@ use serde_json::json;
 const ALICE: &str = "alice@example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Each promise, as a test of each daemon.
-macro_rules! promises {
-    ($($name:ident,)*) => {
-        mod tokio {
-            $(#[test] fn $name() { super::$name(super::Kind::Tokio); })*
-        }
-        mod async_std {
-            $(#[test] fn $name() { super::$name(super::Kind::AsyncStd); })*
-        }
-    };
-}
-
-promises! {
+rmail_tests::promises! {
     mail_that_the_other_daemon_takes_is_seen_in_idle,
     changes_made_through_the_other_daemon_are_seen,
     mail_of_a_killed_process_is_delivered_by_the_other,

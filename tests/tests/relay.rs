@@ -344,3 +344,32 @@ fn tokio_relays_for_nobody_on_port_25_nor_where_relaying_is_off() {
 fn async_std_relays_for_nobody_on_port_25_nor_where_relaying_is_off() {
     nothing_is_relayed_without_right(Kind::AsyncStd);
 }
+
+/// Each hands on what the other hands on: only the Received fields tell.
+fn mail_that_goes_in_circles_comes_back(kind: Kind) {
+    let town = Town::new(kind);
+    for (daemon, from, to) in [
+        (&town.com, "round@example.com", "round@example.net"),
+        (&town.net, "round@example.net", "round@example.com"),
+    ] {
+        let (output, is_good) = alias(daemon, &["add", from, to]);
+        assert!(is_good, "{output}");
+    }
+    let message = "From: alice@example.com\r\nSubject: circle\r\n\r\nRound and round\r\n";
+    submission(&town.com, "alice@example.com")
+        .deliver("alice@example.com", &["round@example.com"], message)
+        .expect("it is accepted");
+    let report = wait_for(&town.com, "alice@example.com", "Action: failed");
+    assert!(report.contains("Status: 5.4.6"), "{report}");
+    town.finish();
+}
+
+#[test]
+fn tokio_and_async_std_send_back_what_goes_in_circles() {
+    mail_that_goes_in_circles_comes_back(Kind::Tokio);
+}
+
+#[test]
+fn async_std_and_tokio_send_back_what_goes_in_circles() {
+    mail_that_goes_in_circles_comes_back(Kind::AsyncStd);
+}

@@ -15,19 +15,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Alice's at the smarthost.
 const SMARTHOST_PASSWORD: &str = "a password for the smarthost";
 
-/// Each promise, as a test of each daemon.
-macro_rules! promises {
-    ($($name:ident,)*) => {
-        mod tokio {
-            $(#[test] fn $name() { super::$name(super::Kind::Tokio); })*
-        }
-        mod async_std {
-            $(#[test] fn $name() { super::$name(super::Kind::AsyncStd); })*
-        }
-    };
-}
-
-promises! {
+rmail_tests::promises! {
     where_required_tls_is_not_offered_nothing_is_sent,
     where_required_tls_has_a_certificate_of_nobody_nothing_is_sent,
     required_tls_with_a_certificate_that_is_trusted_lets_mail_go,

@@ -25,19 +25,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Between a change and its notification.
 const PROMISED: Duration = Duration::from_secs(5);
 
-/// Each promise, as a test of each daemon.
-macro_rules! promises {
-    ($($name:ident,)*) => {
-        mod tokio {
-            $(#[test] fn $name() { super::$name(super::Kind::Tokio); })*
-        }
-        mod async_std {
-            $(#[test] fn $name() { super::$name(super::Kind::AsyncStd); })*
-        }
-    };
-}
-
-promises! {
+rmail_tests::promises! {
     changes_by_smtp_imap_and_http_are_told_within_seconds,
     of_two_daemons_on_one_mail_root_one_tells,
     what_is_not_taken_is_told_again,

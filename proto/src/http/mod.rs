@@ -4,7 +4,6 @@ mod call;
 mod chunked;
 mod head;
 mod host;
-mod pace;
 mod parse;
 mod refusal;
 mod request;

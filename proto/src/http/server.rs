@@ -13,14 +13,13 @@ use self::{content::Receiving, responding::Responding};
 use super::{
     Call, Config, Content, Reply, RequestId, Tls,
     head::{HeadProgress, HeadReader},
-    pace::Pace,
     parse::{self, Head},
     refusal::{ErrorShape, Refusal},
     upload::Upload,
 };
 use crate::{
     Action, CallId, CallIds, Close, Connection, Entropy, Event, Instant, Now, SendCredit, Timeout,
-    limits,
+    limits, pace::Pace,
 };
 
 /// An HTTP/1.1 server connection (RFC 9112) as a state machine.

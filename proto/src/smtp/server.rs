@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Action, CallId, CallIds, Close, Connection, Entropy, Event, Instant, LineBuffer, Now,
-    SendCredit, Timeout, TlsInfo, limits,
+    SendCredit, Timeout, TlsInfo, limits, pace::Pace,
 };
 
 /// An SMTP server connection (RFC 5321) as a state machine: port 25, 587 or 465.
@@ -49,6 +49,8 @@ pub struct Server {
     state: State,
     /// When the state was entered, or data last came.
     state_since: Instant,
+    /// Of the message that comes.
+    pace: Pace,
     actions: VecDeque<Action<Call>>,
     calls: CallIds,
     uploads: u64,
@@ -141,6 +143,7 @@ impl Server {
             config,
             state,
             state_since: now.at,
+            pace: Pace::start(now.at, limits::SMTP_DATA_TIMEOUT),
             actions: VecDeque::new(),
             calls: CallIds::default(),
             uploads: 0,
@@ -329,9 +332,7 @@ impl Server {
         };
         if upload.handle_answer(id, answer) {
             queue_calls(upload, &mut self.calls, &mut self.actions);
-            if matches!(self.state, State::Data(_) | State::Chunk(_)) {
-                self.state_since = now.at;
-            }
+            self.pace.resume(now.at);
         }
     }
 
@@ -444,6 +445,7 @@ impl Connection for Server {
     fn poll_timeout(&self) -> Option<Timeout> {
         [
             self.state_timeout(),
+            self.content_timeout(),
             self.login_timeout(),
             self.send_timeout(),
             self.shutdown_timeout(),

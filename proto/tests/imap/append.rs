@@ -265,3 +265,28 @@ fn client_that_leaves_before_its_message_comes_leaves_nothing_to_discard() {
             .any(|call| call.starts_with("Discard"))
     );
 }
+
+#[test]
+fn message_that_trickles_is_given_up_and_one_that_keeps_the_rate_is_not() {
+    let enough = usize::try_from(60 * limits::CONTENT_BYTES_PER_SECOND).unwrap();
+    for bytes in [1, enough] {
+        let mut client = login(Memory::new());
+        client.play(
+            "C: a APPEND INBOX {700000}
+             S: + *",
+        );
+        let minutes = (1..10).find(|_| {
+            client.pass(Duration::from_secs(60));
+            if client.closed.is_none() {
+                client.send(&vec![b'x'; bytes]);
+            }
+            client.closed.is_some()
+        });
+        assert_eq!(
+            minutes.is_some(),
+            bytes < enough,
+            "{bytes} bytes: {minutes:?}"
+        );
+        assert!(minutes <= Some(limits::IMAP_DATA_TIMEOUT.as_secs() / 60 + 1));
+    }
+}

@@ -424,3 +424,20 @@ fn notice_that_comes_before_the_mailbox_is_open_is_heard() {
 fn quiet_session_is_small() {
     assert!(size_of::<rmail_proto::imap::Server>() <= 2 * 1024);
 }
+
+/// A command has its time, however many of its bytes come.
+#[test]
+fn command_that_trickles_is_given_up() {
+    let mut client = login(Memory::new());
+    client.send(b"a LIST \"\" ");
+    let mut left = limits::IMAP_COMMAND_TIME.as_secs();
+    while left > 1 {
+        client.pass(Duration::from_secs(1));
+        client.send(b"x");
+        left -= 1;
+    }
+    assert_eq!(client.closed, None);
+    client.pass(Duration::from_secs(1));
+    client.play("S: * BYE *");
+    assert_eq!(client.closed, Some(Close::Flush));
+}

@@ -1,5 +1,7 @@
 //! BDAT (RFC 3030).
 
+use std::time::Duration;
+
 use rmail_proto::{
     limits,
     smtp::{Config, Listener, Refusal, Tls},
@@ -195,4 +197,19 @@ fn limit_holds_over_all_chunks() {
         "S: 250 2.0.0 3 octets received
          S: 250 2.0.0 Ok: queued as *",
     );
+}
+
+/// The time between chunks is the message's as well.
+#[test]
+fn message_in_small_chunks_is_given_up_like_one_that_trickles() {
+    let mut client = inbound();
+    start(&mut client);
+    let minute = Duration::from_secs(60);
+    let minutes = (1..60).find(|_| {
+        client.send(b"BDAT 1\r\nx");
+        client.play("S: 250 2.0.0 1 octets received");
+        client.pass(minute);
+        client.closed.is_some()
+    });
+    assert_eq!(minutes, Some(limits::SMTP_DATA_TIMEOUT.as_secs() / 60 + 1));
 }

@@ -1,5 +1,7 @@
 //! DATA: trace fields, limits, pieces, and what is added to submitted mail.
 
+use std::time::Duration;
+
 use rmail_proto::{
     Close, Event, TlsInfo, limits,
     smtp::{Config, Listener, Refusal, Reply, Tls},
@@ -355,4 +357,31 @@ fn complete_message_is_answered_even_if_no_more_can_come() {
     client.handle(Event::Reply(call, Reply::Accepted));
     client.play("S: 250 2.0.0 *");
     assert_eq!(client.closed, Some(Close::Flush));
+}
+
+/// Sends so many bytes each minute; the minutes until the server has enough of it.
+fn minutes_of_patience(client: &mut Client, bytes: usize) -> Option<u64> {
+    let piece = vec![b'x'; bytes];
+    (1..15).find(|_| {
+        client.pass(Duration::from_secs(60));
+        if client.closed.is_none() {
+            client.offer(&piece);
+        }
+        client.closed.is_some()
+    })
+}
+
+#[test]
+fn message_that_trickles_is_given_up_and_one_that_keeps_the_rate_is_not() {
+    let enough = usize::try_from(60 * limits::CONTENT_BYTES_PER_SECOND).unwrap();
+    let timeout = limits::SMTP_DATA_TIMEOUT.as_secs() / 60;
+    for bytes in [1, enough] {
+        let mut client = inbound();
+        start_data(&mut client);
+        let expected = (bytes < enough).then_some(timeout + 1);
+        let minutes = minutes_of_patience(&mut client, bytes);
+        assert!(minutes <= expected, "{bytes} bytes: {minutes:?} minutes");
+        assert_eq!(minutes.is_some(), expected.is_some());
+        assert!(client.world.messages.is_empty());
+    }
 }

@@ -243,7 +243,9 @@ fn silence_within_data_ends_the_session() {
     let mut client = inbound();
     world::start_data(&mut client);
     client.pass(limits::SMTP_DATA_TIMEOUT - Duration::from_secs(1));
-    client.send(b"a");
+    let rate = usize::try_from(limits::CONTENT_BYTES_PER_SECOND).unwrap();
+    let timeout = usize::try_from(limits::SMTP_DATA_TIMEOUT.as_secs()).unwrap();
+    client.send(&vec![b'a'; rate * timeout]);
     client.pass(limits::SMTP_DATA_TIMEOUT - Duration::from_secs(1));
     client.expect_silence();
     client.pass(Duration::from_secs(1));

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{console::Console, failure::Failure};
 use crate::{
     limits,
-    node::{RELOAD, ReloadReport, STATUS, Status},
+    node::{ClientLimits, RELOAD, ReloadReport, STATUS, SmtpLimits, Status},
     outside::{clock, commands},
 };
 
@@ -100,20 +100,33 @@ fn show(console: &mut Console<'_>, server: &Status) -> Result<(), Failure> {
     let count = |now: usize, most: usize| format!("{now} of {most}");
     console.line(&format!(
         "  sessions    smtp {}, imap {}, http {}, to other servers {}; {} logged in",
-        count(sessions.smtp, limits.smtp_max_connections),
-        count(sessions.imap, limits.imap_max_connections),
-        count(sessions.http, limits.http_max_connections),
+        count(sessions.smtp, limits.smtp.max_connections),
+        count(sessions.imap, limits.imap.max_connections),
+        count(sessions.http, limits.exchange_api.max_connections),
         sessions.outbound,
         sessions.logged_in,
     ))?;
     let clients = &server.rate_limit;
-    console.line(&match limits.rate_limit_enabled {
+    console.line(&match limits.rate_limit.enabled {
         true => format!(
             "  rate limit  on: {} clients known, {} locked out",
             clients.tracked, clients.locked_out
         ),
         false => "  rate limit  off".to_owned(),
     })?;
+    if limits.rate_limit.enabled {
+        for line in client_limits(&limits.rate_limit) {
+            console.line(&format!("              {line}"))?;
+        }
+    }
+    let SmtpLimits {
+        max_message_size,
+        max_recipients,
+        ..
+    } = limits.smtp;
+    console.line(&format!(
+        "  messages    at most {max_message_size} bytes, {max_recipients} recipients"
+    ))?;
     let until = UnixTime(server.certificate_not_after);
     let until = DateTime::utc(until).rfc3339().to_string();
     let ended = match server.certificate_not_after < clock::unix_now().0 {
@@ -121,6 +134,31 @@ fn show(console: &mut Console<'_>, server: &Status) -> Result<(), Failure> {
         false => "",
     };
     console.line(&format!("  certificate until {until}{ended}"))
+}
+
+/// What each client may do.
+fn client_limits(limits: &ClientLimits) -> [String; 3] {
+    [
+        format!(
+            "each client: {} connections at once, {} in {}",
+            limits.max_concurrent_per_ip,
+            limits.connection_rate,
+            span(limits.connection_period)
+        ),
+        format!(
+            "{} messages in {}, {} recipients in {}",
+            limits.message_rate,
+            span(limits.message_period),
+            limits.recipient_rate,
+            span(limits.recipient_period)
+        ),
+        format!(
+            "locked out for {} after {} wrong passwords; {} networks are exempt",
+            span(limits.auth_failure_lockout),
+            limits.auth_failure_limit,
+            limits.whitelist
+        ),
+    ]
 }
 
 fn queue_status(store: &dyn Store) -> Result<QueueStatus, Failure> {

@@ -11,6 +11,7 @@
 //! (RFC 5802, RFC 7677) beside, made from the same password when it is set or next seen.
 
 mod cache;
+mod check;
 mod scram;
 
 use core::fmt;
@@ -23,7 +24,11 @@ use rmail_proto::Secret;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::{cache::PasswordCache, scram::answer_scram};
+pub use self::{
+    cache::PasswordCache,
+    check::{Verdict, check},
+    scram::answer_scram,
+};
 use crate::limits;
 
 /// What an account keeps of its password.

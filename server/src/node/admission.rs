@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::{
     config::Config,
     limits,
     rate_limit::TooManyConnections,
-    session::{Machine, Session, SessionId, TlsSide},
+    session::{Machine, Session, SessionEvent, SessionId, TlsSide},
 };
 
 /// What is spoken on a listener.
@@ -122,7 +123,8 @@ impl Node {
         peer: SocketAddr,
         local: IpAddr,
     ) -> Admission {
-        let refused = match self.stopping.is_some() || self.is_full(kind, peer.ip()) {
+        let is_full = self.is_full(kind, peer.ip()) && !self.make_room(now, kind);
+        let refused = match self.stopping.is_some() || is_full {
             true => Err("Too many connections, try again later"),
             false => self.check_rate(now, kind, peer.ip()),
         };
@@ -134,13 +136,7 @@ impl Node {
         }
         self.sessions_begun += 1;
         let id = SessionId(self.sessions_begun);
-        let entry = SessionEntry {
-            kind: SessionKind::Accepted(kind),
-            peer: Some(peer.ip()),
-            login: None,
-            announced_bytes: 0,
-            selected: None,
-        };
+        let entry = SessionEntry::new(now, SessionKind::Accepted(kind), Some(peer.ip()));
         self.sessions.insert(id, entry);
         if kind.served() == Served::Http {
             let origin = Origin {
@@ -197,11 +193,8 @@ impl Node {
 
     /// Whether one more connection is one too many.
     fn is_full(&self, kind: ListenerKind, peer: IpAddr) -> bool {
-        let same_protocol = |entry: &&SessionEntry| match entry.kind {
-            SessionKind::Accepted(other) => other.served() == kind.served(),
-            SessionKind::Dialled => false,
-        };
-        let connections = self.sessions.values().filter(same_protocol).count();
+        let counts = |entry: &&SessionEntry| entry.is_served(kind.served()) && !entry.is_leaving;
+        let connections = self.sessions.values().filter(counts).count();
         match kind.served() {
             Served::Smtp => connections >= self.config.smtp.max_connections.get(),
             Served::Imap => connections >= self.config.imap.max_connections.get(),
@@ -213,6 +206,34 @@ impl Node {
                         && self.http_connections_of(peer.to_canonical()) >= each_max
             }
         }
+    }
+
+    /// Ends the connection that has been of no use for longest; whether there was one. So whoever
+    /// takes all the places with connections on which nothing happens keeps nobody out.
+    fn make_room(&mut self, now: Now, kind: ListenerKind) -> bool {
+        let served = kind.served();
+        let is_useless = |entry: &SessionEntry| {
+            entry.is_served(served)
+                && !entry.is_leaving
+                && entry.login.is_none()
+                && entry
+                    .patience()
+                    .is_some_and(|time| entry.active_at + time <= now.at)
+        };
+        let useless = self
+            .sessions
+            .iter_mut()
+            .filter(|(_, entry)| is_useless(entry));
+        let Some((&session, entry)) = useless.min_by_key(|(_, entry)| entry.active_at) else {
+            return false;
+        };
+        entry.is_leaving = true;
+        tracing::info!(
+            session = session.0,
+            "ended: nothing happens, and its place is needed"
+        );
+        self.notify(session, SessionEvent::Abort);
+        true
     }
 
     fn machine(&mut self, now: Now, kind: ListenerKind, peer: IpAddr) -> Machine {
@@ -264,6 +285,30 @@ impl Node {
             recipients_max: smtp.max_recipients.get(),
             messages_max: smtp.max_messages_per_connection.get(),
             seed,
+        }
+    }
+}
+
+impl SessionEntry {
+    fn is_served(&self, served: Served) -> bool {
+        match self.kind {
+            SessionKind::Accepted(kind) => kind.served() == served,
+            SessionKind::Dialled => false,
+        }
+    }
+
+    /// How long nothing may happen on it where its place is needed. HTTP has its own bounds.
+    fn patience(&self) -> Option<Duration> {
+        match self.kind {
+            SessionKind::Accepted(kind) => match kind {
+                ListenerKind::Smtp => Some(limits::IDLE_WHEN_FULL),
+                ListenerKind::Submission
+                | ListenerKind::Smtps
+                | ListenerKind::Imap
+                | ListenerKind::Imaps => Some(limits::LOGIN_WHEN_FULL),
+                ListenerKind::Http | ListenerKind::Https => None,
+            },
+            SessionKind::Dialled => None,
         }
     }
 }

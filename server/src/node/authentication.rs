@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
-use rmail_proto::{Address, Now, Secret, imap, smtp};
+use rmail_proto::{Address, Instant, Now, Secret, imap, smtp};
 use rmail_store::{Account, StoreError};
 
-use super::{Asker, Job, Login, Node, SessionEntry, directory::Edition};
+use super::{
+    Asker, Job, Login, Node, NodeTimer, SessionEntry, directory::Edition, http::HeldAnswer,
+};
 use crate::{
-    limits,
+    credentials::Verdict,
+    limits, rate_limit,
     session::{Reply, SessionEvent, SessionId},
 };
 
@@ -20,10 +23,20 @@ pub enum Protocol {
     Imap,
 }
 
+/// An answer to a login that is kept back, as somebody guesses: see [`crate::guesses`].
+#[derive(Debug)]
+pub(super) enum SlowedAnswer {
+    Login(Asker, Protocol, Outcome),
+    Http(HeldAnswer),
+}
+
 /// How a login ended.
-enum Outcome {
+#[derive(Debug)]
+pub(super) enum Outcome {
     Right(Arc<Account>),
     Wrong,
+    /// It was right until lately.
+    Outdated,
     /// Too many failed before; for how long.
     LockedOut(Duration),
     Unavailable,
@@ -47,7 +60,7 @@ impl Node {
         if let Some(account) = cached
             && self.passwords.knows(now, &account, &password)
         {
-            self.note_login(now, asker.session, Some(&account.address), true);
+            self.note_success(asker.session, &account.address);
             return self.finish_login(asker, protocol, Outcome::Right(account));
         }
         if self.jobs.hashes_waiting.len() >= limits::HASHES_WAITING {
@@ -59,6 +72,7 @@ impl Node {
             address,
             password,
             directory: self.directory.edition(),
+            now: now.unix,
         });
     }
 
@@ -67,31 +81,36 @@ impl Node {
         now: Now,
         (asker, protocol): (Asker, Protocol),
         address: Option<&Address>,
-        outcome: Result<Option<Account>, StoreError>,
+        outcome: Result<Verdict, StoreError>,
         password: &Secret<String>,
         edition: Edition,
     ) {
         let is_current = self.directory.edition() == edition;
         let outcome = match outcome {
-            Ok(Some(account)) => {
-                let account = Arc::new(account);
-                self.passwords.remember(now, &account, password);
-                let address = account.address.clone();
-                self.note_login(now, asker.session, Some(&address), true);
-                let known = Some(Arc::clone(&account));
-                self.directory.remember(edition, address, known);
-                Outcome::Right(account)
-            }
-            Ok(None) => {
-                self.note_login(now, asker.session, address, false);
-                Outcome::Wrong
+            Ok(verdict) => {
+                self.note_login(now, asker.session, address, &verdict);
+                match verdict {
+                    Verdict::Right(account) => {
+                        let account = Arc::from(account);
+                        self.passwords.remember(now, &account, password);
+                        let address = account.address.clone();
+                        let known = Some(Arc::clone(&account));
+                        self.directory.remember(edition, address, known);
+                        Outcome::Right(account)
+                    }
+                    Verdict::Outdated => Outcome::Outdated,
+                    Verdict::Wrong => Outcome::Wrong,
+                }
             }
             Err(error) => {
                 super::log_failure(&error, "the directory can't be read");
                 Outcome::Unavailable
             }
         };
-        self.finish_login(asker, protocol, outcome);
+        match address.is_some_and(|address| self.is_slowed(now, asker.session, address)) {
+            true => self.slow(now, SlowedAnswer::Login(asker, protocol, outcome)),
+            false => self.finish_login(asker, protocol, outcome),
+        }
         if !is_current {
             self.check_logins();
         }
@@ -114,18 +133,57 @@ impl Node {
         now: Now,
         session: SessionId,
         address: Option<&Address>,
-        is_right: bool,
+        verdict: &Verdict,
     ) {
-        let Some(peer) = self.peer_of(session) else {
-            return;
-        };
-        match (is_right, address) {
-            (true, Some(address)) => self.rate_limiter.note_success(peer, address),
-            (true, None) => {}
-            (false, address) => {
+        match verdict {
+            Verdict::Right(account) => self.note_success(session, &account.address),
+            Verdict::Outdated => {}
+            Verdict::Wrong => {
+                let Some(peer) = self.peer_of(session) else {
+                    return;
+                };
                 let limits = &self.config.rate_limit;
                 self.rate_limiter
                     .note_failure(now.at, limits, peer, address);
+                if let Some(address) = address
+                    && !rate_limit::is_exempt(limits, peer)
+                {
+                    self.guesses.note(now.at, address);
+                }
+            }
+        }
+    }
+
+    fn note_success(&mut self, session: SessionId, address: &Address) {
+        if let Some(peer) = self.peer_of(session) {
+            self.rate_limiter.note_success(peer, address);
+        }
+    }
+
+    /// Whether the answer to a login is kept back.
+    pub(super) fn is_slowed(&self, now: Now, session: SessionId, address: &Address) -> bool {
+        let limits = &self.config.rate_limit;
+        let peer = self.peer_of(session);
+        peer.is_some_and(|peer| !rate_limit::is_exempt(limits, peer))
+            && self.guesses.are_many(now.at, address)
+    }
+
+    /// Keeps an answer back for [`limits::GUESS_DELAY`].
+    pub(super) fn slow(&mut self, now: Now, answer: SlowedAnswer) {
+        let at = now.at + limits::GUESS_DELAY;
+        self.slowed.push_back((at, answer));
+        self.set_timer(at, NodeTimer::SlowedAnswer);
+    }
+
+    /// The first answer that was kept back has waited long enough.
+    pub(super) fn handle_slowed(&mut self, now: Now) {
+        let is_due = |(at, _): &mut (Instant, SlowedAnswer)| *at <= now.at;
+        while let Some((_, answer)) = self.slowed.pop_front_if(is_due) {
+            match answer {
+                SlowedAnswer::Login(asker, protocol, outcome) => {
+                    self.finish_login(asker, protocol, outcome);
+                }
+                SlowedAnswer::Http(answer) => self.hold_answer(answer),
             }
         }
     }
@@ -193,6 +251,12 @@ impl Node {
                 }
             }
             Outcome::Wrong => tracing::info!(session, "login refused"),
+            Outcome::Outdated => {
+                tracing::info!(
+                    session,
+                    "login refused: the password before the last change"
+                );
+            }
             Outcome::LockedOut(wait) => {
                 tracing::info!(
                     session,
@@ -216,7 +280,9 @@ fn smtp_reply(outcome: Outcome) -> smtp::Reply {
             account: account.id,
             address: account.address.clone(),
         }),
-        Outcome::Wrong => smtp::Reply::Refused(smtp::Refusal::credentials_invalid()),
+        Outcome::Wrong | Outcome::Outdated => {
+            smtp::Reply::Refused(smtp::Refusal::credentials_invalid())
+        }
         Outcome::LockedOut(_) => smtp::Reply::Refused(smtp::Refusal::too_many_failed_logins()),
         Outcome::Unavailable => smtp::Reply::Refused(smtp::Refusal::authentication_unavailable()),
     }
@@ -227,7 +293,7 @@ fn imap_reply(outcome: Outcome) -> imap::Reply {
         Outcome::Right(account) => imap::Reply::Authenticated {
             account: account.id,
         },
-        Outcome::Wrong => imap::Reply::No(imap::No {
+        Outcome::Wrong | Outcome::Outdated => imap::Reply::No(imap::No {
             code: imap::NoCode::AuthenticationFailed,
             text: "Wrong user name or password".into(),
         }),

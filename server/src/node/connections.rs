@@ -196,16 +196,8 @@ impl Node {
         }
         tracing::debug!(session = session.0, %host, %address, "connected");
         let begun = self.begin_session(now, session);
-        self.sessions.insert(
-            session,
-            SessionEntry {
-                kind: SessionKind::Dialled,
-                peer: None,
-                login: None,
-                announced_bytes: 0,
-                selected: None,
-            },
-        );
+        self.sessions
+            .insert(session, SessionEntry::new(now, SessionKind::Dialled, None));
         Some(Box::new(begun))
     }
 

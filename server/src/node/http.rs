@@ -9,7 +9,7 @@ use rmail_proto::{
 };
 use rmail_store::StoreError;
 
-use super::{Asker, Job, Node, lifecycle::Hint};
+use super::{Asker, Job, Node, authentication::SlowedAnswer, lifecycle::Hint};
 use crate::{
     api::{
         answer::{Answer, StoredBody, Touched},
@@ -17,6 +17,7 @@ use crate::{
         exchange::{Exchange, Origin},
         service::{Admitted, with_origin},
     },
+    credentials::Verdict,
     limits,
     session::{self, SessionId},
 };
@@ -34,7 +35,7 @@ pub(super) struct HttpSessions {
 
 /// See [`HttpSessions::answers`].
 #[derive(Debug)]
-struct HeldAnswer {
+pub(super) struct HeldAnswer {
     asker: Asker,
     response: Box<Response>,
     /// Mailboxes, each with the number of answers of the store that it takes.
@@ -233,11 +234,13 @@ impl Node {
             touched,
         } = answer;
         for login in &touched.logins {
-            if !login.is_right {
+            if !matches!(login.verdict, Verdict::Right(_)) {
                 tracing::info!(session = asker.session.0, "login refused");
             }
-            self.note_login(now, asker.session, login.address.as_ref(), login.is_right);
+            self.note_login(now, asker.session, login.address.as_ref(), &login.verdict);
         }
+        let mut tried = touched.logins.iter().filter_map(|it| it.address.as_ref());
+        let is_slowed = tried.any(|address| self.is_slowed(now, asker.session, address));
         self.count_inner(asker.session, touched.requests);
         self.finish_http(asker.session);
         let accounts = touched.accounts.clone();
@@ -260,11 +263,19 @@ impl Node {
         let until: Vec<_> = stale
             .flat_map(|account| self.stale_mailboxes(account))
             .collect();
-        self.http.answers.push(HeldAnswer {
+        let answer = HeldAnswer {
             asker,
             response: Box::new(response),
             until,
-        });
+        };
+        match is_slowed {
+            true => self.slow(now, SlowedAnswer::Http(answer)),
+            false => self.hold_answer(answer),
+        }
+    }
+
+    pub(super) fn hold_answer(&mut self, answer: HeldAnswer) {
+        self.http.answers.push(answer);
         self.release_answers();
     }
 

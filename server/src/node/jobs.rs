@@ -76,6 +76,8 @@ pub enum Job {
         password: Secret<String>,
         /// When it was asked.
         directory: Edition,
+        /// The time.
+        now: UnixTime,
     },
     /// See which logins hold no more.
     CheckLogins(Vec<Login>),
@@ -325,13 +327,15 @@ impl Job {
                 address,
                 password,
                 directory,
-            } => match authenticate(store, address.as_ref(), &password) {
+                now,
+            } => match credentials::check(store, address.as_ref(), &password, now) {
                 Err(StoreError::Busy) => Done::Busy(Box::new(Self::Authenticate {
                     asker,
                     protocol,
                     address,
                     password,
                     directory,
+                    now,
                 })),
                 outcome => Done::Authenticated {
                     asker,
@@ -593,21 +597,6 @@ fn contain<T>(ask: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
         let bug = "a query panicked; please report what stands before this line";
         Err(StoreError::Failed(bug.to_owned()))
     })
-}
-
-fn authenticate(
-    store: &dyn Store,
-    address: Option<&Address>,
-    password: &Secret<String>,
-) -> Result<Option<Account>, StoreError> {
-    let account = match address {
-        Some(address) => store.account_by_address(address)?,
-        None => None,
-    };
-    let record = account.as_ref().map(|account| account.credential.as_str());
-    // An unknown account costs the same time as a known one.
-    let is_right = credentials::verify(record, password);
-    Ok(account.filter(|account| is_right && account.is_enabled))
 }
 
 fn reaches_all(

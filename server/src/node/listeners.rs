@@ -148,3 +148,126 @@ impl Node {
         self.answer_reloads();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use NodeAction::{CloseListener, Listen};
+
+    use super::*;
+    use crate::node::ListenerKind;
+
+    fn spec(kind: ListenerKind, address: &str) -> ListenerSpec {
+        let address = address.parse().unwrap();
+        ListenerSpec { kind, address }
+    }
+
+    fn smtp(address: &str) -> ListenerSpec {
+        spec(ListenerKind::Smtp, address)
+    }
+
+    /// What is to be done when these are wanted.
+    fn want(listeners: &mut Listeners, wanted: &[ListenerSpec]) -> String {
+        listeners.wanted = wanted.iter().copied().collect();
+        listeners.failed.clear();
+        settle(listeners)
+    }
+
+    fn settle(listeners: &mut Listeners) -> String {
+        let tell = |action| match action {
+            Listen(spec) => format!("open {} ", spec.address),
+            CloseListener(spec) => format!("close {} ", spec.address),
+            other => panic!("{other:?}"),
+        };
+        listeners.settle().into_iter().map(tell).collect()
+    }
+
+    fn opened(listeners: &mut Listeners, spec: ListenerSpec) -> String {
+        listeners.states.insert(spec, State::Open);
+        settle(listeners)
+    }
+
+    fn failed(listeners: &mut Listeners, spec: ListenerSpec) -> String {
+        listeners.states.remove(&spec);
+        listeners.failed.insert(spec);
+        settle(listeners)
+    }
+
+    fn closed(listeners: &mut Listeners, spec: ListenerSpec) -> String {
+        listeners.states.remove(&spec);
+        settle(listeners)
+    }
+
+    #[test]
+    fn the_old_port_is_closed_once_the_new_one_is_open() {
+        let (old, new) = (smtp("127.0.0.1:25"), smtp("127.0.0.1:26"));
+        let mut listeners = Listeners::new(vec![old]);
+        assert_eq!(want(&mut listeners, &[new]), "open 127.0.0.1:26 ");
+        assert!(!listeners.are_settled());
+        assert_eq!(opened(&mut listeners, new), "close 127.0.0.1:25 ");
+        assert!(
+            listeners.are_settled(),
+            "nobody waits for the old one's end"
+        );
+        assert_eq!(closed(&mut listeners, old), "");
+        assert_eq!(listeners.states().collect::<Vec<_>>(), [(new, State::Open)]);
+    }
+
+    #[test]
+    fn the_old_port_stays_where_the_new_one_cannot_be_opened_and_it_is_tried_again() {
+        let (old, new) = (smtp("127.0.0.1:25"), smtp("127.0.0.1:26"));
+        let mut listeners = Listeners::new(vec![old]);
+        want(&mut listeners, &[new]);
+        assert_eq!(failed(&mut listeners, new), "");
+        assert!(listeners.are_settled());
+        assert!(listeners.is_open(&old));
+        assert_eq!(want(&mut listeners, &[new]), "open 127.0.0.1:26 ");
+        assert_eq!(opened(&mut listeners, new), "close 127.0.0.1:25 ");
+    }
+
+    #[test]
+    fn whoever_has_the_port_is_closed_first() {
+        let (one, all) = (smtp("127.0.0.1:25"), smtp("0.0.0.0:25"));
+        let mut listeners = Listeners::new(vec![one]);
+        assert_eq!(want(&mut listeners, &[all]), "close 127.0.0.1:25 ");
+        assert_eq!(settle(&mut listeners), "", "it is on its way");
+        assert_eq!(closed(&mut listeners, one), "open 0.0.0.0:25 ");
+        assert_eq!(opened(&mut listeners, all), "");
+    }
+
+    #[test]
+    fn ports_change_hands() {
+        let imap = |address| spec(ListenerKind::Imap, address);
+        let before = [smtp("127.0.0.1:25"), imap("127.0.0.1:143")];
+        let after = [smtp("127.0.0.1:143"), imap("127.0.0.1:25")];
+        let mut listeners = Listeners::new(before.to_vec());
+        let actions = want(&mut listeners, &after);
+        assert_eq!(actions, "close 127.0.0.1:143 close 127.0.0.1:25 ");
+        assert_eq!(closed(&mut listeners, before[0]), "open 127.0.0.1:25 ");
+        assert_eq!(closed(&mut listeners, before[1]), "open 127.0.0.1:143 ");
+        assert_eq!(opened(&mut listeners, after[0]), "");
+        assert_eq!(opened(&mut listeners, after[1]), "");
+        assert!(listeners.are_settled());
+    }
+
+    #[test]
+    fn what_stays_is_not_touched_and_what_is_not_wanted_is_closed() {
+        let imap = spec(ListenerKind::Imap, "127.0.0.1:143");
+        let mut listeners = Listeners::new(vec![smtp("127.0.0.1:25"), imap]);
+        let actions = want(&mut listeners, &[smtp("127.0.0.1:25")]);
+        assert_eq!(actions, "close 127.0.0.1:143 ");
+        assert_eq!(closed(&mut listeners, imap), "");
+        assert_eq!(want(&mut listeners, &[]), "close 127.0.0.1:25 ");
+    }
+
+    /// The change is taken back while it is made.
+    #[test]
+    fn one_that_is_wanted_again_while_it_closes_is_opened_again() {
+        let (old, new) = (smtp("127.0.0.1:25"), smtp("127.0.0.1:26"));
+        let mut listeners = Listeners::new(vec![old]);
+        want(&mut listeners, &[new]);
+        opened(&mut listeners, new);
+        assert_eq!(want(&mut listeners, &[old]), "");
+        assert_eq!(closed(&mut listeners, old), "open 127.0.0.1:25 ");
+        assert_eq!(opened(&mut listeners, old), "close 127.0.0.1:26 ");
+    }
+}

@@ -348,13 +348,7 @@ impl Node {
             self.handle_lookup_over(now, session);
             return Some(None);
         }
-        let entry = SessionEntry {
-            kind: SessionKind::Dialled,
-            peer: None,
-            login: None,
-            announced_bytes: 0,
-            selected: None,
-        };
+        let entry = SessionEntry::new(now, SessionKind::Dialled, None);
         self.sessions.insert(session, entry);
         let machine = Machine::Raw(RawStream::default());
         let driven = Session::new(session, machine, None, false, now);

@@ -25,6 +25,7 @@ mod mailboxes;
 mod notifications;
 mod outbound;
 mod smtp;
+mod status;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -41,20 +42,23 @@ use std::{
 use bytes::Bytes;
 use rustls::ServerConfig;
 
+use authentication::SlowedAnswer;
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
 pub(crate) use admission::listeners as configured_listeners;
 pub use admission::{Admission, ListenerKind, ListenerSpec};
-pub use control::{RELOAD, ReloadReport, STATUS, Status};
+pub use control::{RELOAD, ReloadReport, STATUS};
 pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
+pub use status::{ClientLimits, SmtpLimits, Status};
 
 use crate::{
     api::service::{ApiKeys, Service},
     config::{Config, LogFormat, LogLevel},
     credentials::PasswordCache,
+    guesses::Guesses,
     rate_limit::RateLimiter,
     session::{Call, Reply, Request, SessionEvent, SessionId},
     tls::{ClientTls, ServerTls},
@@ -146,6 +150,8 @@ pub struct Node {
     sessions_begun: u64,
     http: http::HttpSessions,
     rate_limiter: RateLimiter,
+    guesses: Guesses,
+    slowed: VecDeque<(Instant, SlowedAnswer)>,
     directory: directory::Directory,
     passwords: PasswordCache,
     uploads: BTreeMap<(SessionId, UploadId), uploads::Upload>,
@@ -175,6 +181,24 @@ struct SessionEntry {
     /// What an SMTP client has announced of its message, in bytes; 0 when it did not.
     announced_bytes: u64,
     selected: Option<SelectedMailbox>,
+    /// When it began, or last asked for something.
+    active_at: Instant,
+    /// It was told to end, and its place is somebody else's.
+    is_leaving: bool,
+}
+
+impl SessionEntry {
+    fn new(now: Now, kind: SessionKind, peer: Option<IpAddr>) -> Self {
+        Self {
+            kind,
+            peer,
+            login: None,
+            announced_bytes: 0,
+            selected: None,
+            active_at: now.at,
+            is_leaving: false,
+        }
+    }
 }
 
 /// How a session began.
@@ -230,6 +254,8 @@ enum NodeTimer {
     ClaimRemote,
     /// When to end connections to other servers for which there is nothing to do.
     IdleConnections,
+    /// When to give an answer that was kept back.
+    SlowedAnswer,
     /// When to read all subscriptions again.
     Subscriptions,
     /// When to look what has changed for subscriptions.
@@ -282,6 +308,8 @@ impl Node {
             sessions_begun: 0,
             http: http::HttpSessions::default(),
             rate_limiter: RateLimiter::default(),
+            guesses: Guesses::default(),
+            slowed: VecDeque::new(),
             directory: directory::Directory::default(),
             passwords: PasswordCache::new(setup.cache_key.reveal()),
             uploads: BTreeMap::new(),
@@ -315,6 +343,9 @@ impl Node {
 
     /// Takes what a session asks.
     pub fn handle_request(&mut self, now: Now, session: SessionId, request: Request) {
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.active_at = now.at;
+        }
         match request {
             Request::Call(call_id, call) => {
                 let asker = Asker {
@@ -387,6 +418,7 @@ impl Node {
                 NodeTimer::Claim => self.claim_spooled(now),
                 NodeTimer::ClaimRemote => self.claim_remote(now),
                 NodeTimer::IdleConnections => self.end_idle_connections(now),
+                NodeTimer::SlowedAnswer => self.handle_slowed(now),
                 NodeTimer::Subscriptions => self.handle_subscriptions_timer(now),
                 NodeTimer::Settled => self.handle_settled(now),
                 NodeTimer::Posts => self.handle_posts_timer(now),

@@ -251,6 +251,7 @@ mod tests {
             created_at: UnixTime(0),
             last_login_at: None,
             replies_automatically: true,
+            previous_credential: None,
         }
     }
 

@@ -21,17 +21,22 @@ use super::{
     layout::Layout,
     lock, records,
 };
-use crate::{Account, AccountUpdate, DirectoryWrite, Files, NewAccount, StoreError, store::Result};
+use crate::{
+    Account, AccountUpdate, DirectoryWrite, Files, NewAccount, PreviousCredential, StoreError,
+    store::Result,
+};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/directory_1.sql"),
     include_str!("schema/directory_2.sql"),
     include_str!("schema/directory_3.sql"),
+    include_str!("schema/directory_4.sql"),
 ];
 
 const ACCOUNT_COLUMNS: &str = "id, local_part, domain, guid, credential, generation, is_admin, \
                                is_enabled, display_name, quota_bytes, created_at, last_login_at, \
-                               replies_automatically";
+                               replies_automatically, previous_credential, \
+                               credential_changed_at";
 
 /// The directory of one `mail_root`.
 pub(super) struct Directory {
@@ -203,7 +208,7 @@ impl Directory {
             results.push(in_savepoint(&transaction, || match operation {
                 DirectoryWrite::CreateAccount(account) => self.create(&transaction, now, account),
                 DirectoryWrite::UpdateAccount { account, update } => {
-                    update_account(&transaction, account, update)
+                    update_account(&transaction, now, account, update)
                 }
                 DirectoryWrite::DeleteAccount(account) => delete_account(&transaction, account),
                 DirectoryWrite::RecordLogin(account) => record_login(&transaction, now, account),
@@ -364,12 +369,16 @@ fn raise_version(transaction: &Transaction<'_>) -> Result<()> {
 
 fn update_account(
     transaction: &Transaction<'_>,
+    now: UnixTime,
     account: AccountId,
     update: AccountUpdate,
 ) -> Result<AccountId> {
     let changed = transaction
         .prepare_cached(
-            "UPDATE accounts SET credential = coalesce(?2, credential), \
+            "UPDATE accounts SET \
+             previous_credential = iif(?2 IS NULL, previous_credential, credential), \
+             credential_changed_at = iif(?2 IS NULL, credential_changed_at, ?9), \
+             credential = coalesce(?2, credential), \
              is_admin = coalesce(?3, is_admin), is_enabled = coalesce(?4, is_enabled), \
              display_name = coalesce(?5, display_name), quota_bytes = coalesce(?6, quota_bytes), \
              replies_automatically = coalesce(?8, replies_automatically), \
@@ -383,7 +392,8 @@ fn update_account(
             update.display_name,
             update.quota_bytes.map(to_sql),
             update.raise_generation,
-            update.replies_automatically
+            update.replies_automatically,
+            now.0
         ])?;
     match changed {
         0 => Err(StoreError::NoSuchAccount),
@@ -430,6 +440,16 @@ fn find_by_address(connection: &Connection, address: &Address) -> Result<Option<
     rows.next()?.map(account_from_row).transpose()
 }
 
+fn previous_credential(row: &Row<'_>) -> Result<Option<PreviousCredential>> {
+    let (credential, replaced_at) = (row.get::<_, Option<_>>(13)?, row.get::<_, Option<_>>(14)?);
+    Ok(credential
+        .zip(replaced_at.map(UnixTime))
+        .map(|(credential, replaced_at)| PreviousCredential {
+            credential,
+            replaced_at,
+        }))
+}
+
 fn account_from_row(row: &Row<'_>) -> Result<Account> {
     let id = from_sql(row.get(0)?);
     let local_part: String = row.get(1)?;
@@ -450,5 +470,6 @@ fn account_from_row(row: &Row<'_>) -> Result<Account> {
         created_at: UnixTime(row.get(10)?),
         last_login_at: row.get::<_, Option<i64>>(11)?.map(UnixTime),
         replies_automatically: row.get(12)?,
+        previous_credential: previous_credential(row)?,
     })
 }

@@ -16,19 +16,7 @@ const ALICE: &str = "alice@example.com";
 const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "a key of at least 32 bytes, for these tests";
 
-/// Each promise, as a test of each daemon.
-macro_rules! promises {
-    ($($name:ident: $journey:path,)*) => {
-        mod tokio {
-            $(#[test] fn $name() { $journey(crate::Kind::Tokio); })*
-        }
-        mod async_std {
-            $(#[test] fn $name() { $journey(crate::Kind::AsyncStd); })*
-        }
-    };
-}
-
-promises! {
+rmail_tests::promises! {
     forged_tokens_are_refused_in_one_way: crate::tokens::forged,
     tokens_end_at_their_second: crate::tokens::times,
     a_user_made_anew_does_not_inherit_tokens: crate::tokens::user_made_anew,

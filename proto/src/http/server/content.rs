@@ -8,9 +8,10 @@ use super::{Exchange, Server, State, Unread};
 use crate::{
     Action, Now, UploadId,
     http::{
-        Accept, Content, Reply, Response, chunked::ChunkedDecoder, pace::Pace, refusal::Refusal,
+        Accept, Content, Reply, Response, chunked::ChunkedDecoder, refusal::Refusal,
         upload::Upload, writer,
     },
+    pace::Pace,
 };
 
 /// Content that is wanted.

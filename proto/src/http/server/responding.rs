@@ -9,10 +9,10 @@ use crate::{
     Action, CallId, Close, Now,
     http::{
         Body, Call, Reply, Response, SourceId,
-        pace::Pace,
         writer::{self, Frame, Framing},
     },
     limits,
+    pace::Pace,
 };
 
 /// A response that is not out.

@@ -26,6 +26,7 @@ use crate::{
         wire::{AppendMessage, CommandReader, Condition, Fault, Progress, ResponseCode, Tag},
     },
     limits,
+    pace::Pace,
 };
 
 /// Takes the messages of one APPEND in, chunk by chunk.
@@ -84,6 +85,8 @@ impl Server {
         }
         let append = Append::new(&mut self.session, message);
         self.activity = Activity::Appending(Box::new(append));
+        self.pace = Pace::start(now.at, limits::IMAP_DATA_TIMEOUT);
+        self.keep_pace(now);
     }
 
     pub(super) fn after_append(&mut self, now: Now, next: Next) {

@@ -53,6 +53,7 @@ use super::{
 };
 use crate::{
     Action, CallId, Close, Connection, Event, Instant, Notice, Now, Timeout, Timer, limits,
+    pace::Pace,
 };
 
 /// The server side of one IMAP connection. See [`Connection`] for its contract.
@@ -67,6 +68,10 @@ pub struct Server {
     began_at: Instant,
     /// When the last input was taken or the last command ended.
     active_at: Instant,
+    /// When the command began that is still coming.
+    command_since: Option<Instant>,
+    /// Of the messages that are appended.
+    pace: Pace,
     /// When the peer last took bytes, or had none to take.
     sent_at: Instant,
     /// When the session is to be over.
@@ -117,6 +122,8 @@ impl Server {
             faults: 0,
             began_at: now.at,
             active_at: now.at,
+            command_since: None,
+            pace: Pace::start(now.at, limits::IMAP_DATA_TIMEOUT),
             sent_at: now.at,
             shutdown_at: None,
         };
@@ -148,6 +155,10 @@ impl Server {
             Progress::Command(command) => self.start_command(now, command),
             Progress::Fault(fault) => self.handle_fault(&fault),
         }
+        self.command_since = match self.reader.is_between_commands() {
+            true => None,
+            false => self.command_since.or(Some(now.at)),
+        };
         consumed
     }
 
@@ -272,8 +283,8 @@ impl Server {
                 self.advance(now, Some(reply));
             }
             Activity::Appending(append) => {
-                self.active_at = now.at;
                 let next = append.handle_reply(&mut self.session, &mut self.reader, id, reply);
+                self.keep_pace(now);
                 self.after_append(now, next);
             }
             Activity::Handshaking { .. }
@@ -283,6 +294,16 @@ impl Server {
             | Activity::Running { .. }
             | Activity::Closing
             | Activity::Closed => {}
+        }
+    }
+
+    /// While the world has no room for more, the peer is not late.
+    fn keep_pace(&mut self, now: Now) {
+        if let Activity::Appending(append) = &self.activity {
+            match append.waits_for_peer() {
+                true => self.pace.resume(now.at),
+                false => self.pace.pause(now.at),
+            }
         }
     }
 
@@ -349,7 +370,10 @@ impl Server {
                 timer: Timer::Login,
             },
             State::Authenticated | State::Selected(_) => Timeout {
-                at: self.active_at + limits::IMAP_COMMAND_TIMEOUT,
+                at: match self.command_since {
+                    Some(since) => since + limits::IMAP_COMMAND_TIME,
+                    None => self.active_at + limits::IMAP_COMMAND_TIMEOUT,
+                },
                 timer: Timer::Command,
             },
         };
@@ -359,10 +383,12 @@ impl Server {
                 timer: Timer::Handshake,
             }),
             Activity::Ready | Activity::Responding(_) => Some(command()),
-            Activity::Appending(append) if append.waits_for_peer() => Some(Timeout {
-                at: self.active_at + limits::IMAP_DATA_TIMEOUT,
-                timer: Timer::Data,
-            }),
+            Activity::Appending(append) if append.waits_for_peer() => {
+                self.pace.deadline().map(|at| Timeout {
+                    at,
+                    timer: Timer::Data,
+                })
+            }
             Activity::Idling(idle) => Some(Timeout {
                 at: idle.keep_alive_at(),
                 timer: Timer::KeepAlive,
@@ -402,6 +428,8 @@ impl Connection for Server {
             Activity::Appending(append) => {
                 let (session, reader) = (&mut self.session, &mut self.reader);
                 let (consumed, next) = append.handle_input(session, reader, input);
+                self.pace.advance(now.at, consumed);
+                self.keep_pace(now);
                 self.after_append(now, next);
                 consumed
             }

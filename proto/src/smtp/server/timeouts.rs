@@ -30,12 +30,10 @@ impl Server {
         let (timer, duration) = match &self.state {
             State::Handshake => (Timer::Handshake, limits::TLS_HANDSHAKE_TIMEOUT),
             State::Command | State::Exchange(_) => (Timer::Command, limits::SMTP_COMMAND_TIMEOUT),
-            State::Data(data) if data.upload.room_bytes() == 0 => return None,
-            State::Chunk(chunk) if chunk.received.upload.room_bytes() == 0 => return None,
-            State::Data(_) | State::Chunk(_) | State::Dropping { .. } => {
-                (Timer::Data, limits::SMTP_DATA_TIMEOUT)
-            }
-            State::Asking { .. }
+            State::Data(_)
+            | State::Chunk(_)
+            | State::Dropping { .. }
+            | State::Asking { .. }
             | State::Finishing(_)
             | State::Committing { .. }
             | State::Closed(_) => return None,
@@ -43,6 +41,25 @@ impl Server {
         Some(Timeout {
             at: self.state_since + duration,
             timer,
+        })
+    }
+
+    /// When a message is late. That includes the time between the chunks of one message.
+    pub(super) fn content_timeout(&self) -> Option<Timeout> {
+        let is_awaited = match &self.state {
+            State::Data(_) | State::Chunk(_) | State::Dropping { .. } => true,
+            State::Command => self.open.as_ref().is_some_and(|open| open.chunks.is_some()),
+            State::Handshake
+            | State::Exchange(_)
+            | State::Asking { .. }
+            | State::Finishing(_)
+            | State::Committing { .. }
+            | State::Closed(_) => false,
+        };
+        let at = self.pace.deadline().filter(|_| is_awaited)?;
+        Some(Timeout {
+            at,
+            timer: Timer::Data,
         })
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{Chunk, Chunks, Data, Open, Question, Server, State, queue_calls};
 use crate::{
-    Action, Close, ForwardPath, Now, UploadId,
+    Action, Close, ForwardPath, Now, UploadId, limits,
+    pace::Pace,
     smtp::{
         Call, EnhancedCode, Recipient, Refusal, command,
         dot::{DotDecoder, NewlineCheck},
@@ -121,6 +122,7 @@ impl Server {
                 chunks: None,
             }) => {
                 let upload = self.start_upload(now, &transaction);
+                self.start_pace(now);
                 let go_ahead = "354 End data with <CR><LF>.<CR><LF>\r\n";
                 self.send(now, Bytes::from_static(go_ahead.as_bytes()));
                 let decoder = DotDecoder::new();
@@ -178,6 +180,7 @@ impl Server {
         else {
             // The octets come all the same (RFC 3030 §4.2).
             self.reset_transaction();
+            self.start_pace(now);
             let refusal = decision.err().unwrap_or_else(Refusal::mail_required);
             self.enter(
                 now,
@@ -188,9 +191,12 @@ impl Server {
             );
             return self.handle_dropped(now, 0);
         };
-        let received = chunks.unwrap_or_else(|| Chunks {
-            upload: self.start_upload(now, &transaction),
-            newlines: NewlineCheck::default(),
+        let received = chunks.unwrap_or_else(|| {
+            self.start_pace(now);
+            Chunks {
+                upload: self.start_upload(now, &transaction),
+                newlines: NewlineCheck::default(),
+            }
         });
         let left_bytes = size_bytes;
         let chunk = Chunk {
@@ -206,8 +212,12 @@ impl Server {
         }
     }
 
+    fn start_pace(&mut self, now: Now) {
+        self.pace = Pace::start(now.at, limits::SMTP_DATA_TIMEOUT);
+    }
+
     pub(super) fn handle_dropped(&mut self, now: Now, bytes: u64) {
-        self.state_since = now.at;
+        self.pace.advance(now.at, bytes as usize);
         if let State::Dropping {
             left_bytes,
             refusal,
@@ -233,10 +243,8 @@ impl Server {
         if decoder.is_broken() {
             upload.refuse(Refusal::bare_newline());
         }
-        if consumed > 0 {
-            self.state_since = now.at;
-        }
         queue_calls(upload, &mut self.calls, &mut self.actions);
+        keep_pace(&mut self.pace, now, consumed, upload);
         if ended {
             self.end_data(now);
         }
@@ -273,10 +281,8 @@ impl Server {
         }
         chunk.left_bytes -= take as u64;
         let ended = chunk.left_bytes == 0;
-        if take > 0 {
-            self.state_since = now.at;
-        }
         queue_calls(upload, &mut self.calls, &mut self.actions);
+        keep_pace(&mut self.pace, now, take, upload);
         if ended {
             self.end_chunk(now);
         }
@@ -336,5 +342,13 @@ impl Server {
                 self.enter(now, State::Committing { call, id });
             }
         }
+    }
+}
+
+/// So many bytes of a message came. While the world has no room for more, the peer is not late.
+fn keep_pace(pace: &mut Pace, now: Now, bytes: usize, upload: &Upload) {
+    pace.advance(now.at, bytes);
+    if upload.room_bytes() == 0 {
+        pace.pause(now.at);
     }
 }

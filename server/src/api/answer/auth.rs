@@ -14,7 +14,7 @@ use crate::{
         resources::User,
         token::{Claims, Subject},
     },
-    credentials::{self, Credential},
+    credentials::{self, Credential, Verdict},
     limits,
 };
 
@@ -185,25 +185,21 @@ fn check_channel(cx: &Cx<'_>) -> Result<(), Failure> {
     }
 }
 
-/// The account, if it is there and enabled and this is its password. Takes the same time
-/// whatever the answer is.
+/// The account, if it is there and enabled and this is its password.
 fn check_password(
     cx: &mut Cx<'_>,
     address: Option<&Address>,
     password: &Secret<String>,
 ) -> Result<Option<Account>, Failure> {
-    let account = match address {
-        Some(address) => cx.store().account_by_address(address)?,
-        None => None,
-    };
-    let record = account.as_ref().map(|account| account.credential.as_str());
-    let is_right = credentials::verify(record, password);
-    let account = account.filter(|account| is_right && account.is_enabled);
+    let verdict = credentials::check(cx.store(), address, password, cx.now())?;
     cx.touched.logins.push(TriedLogin {
         address: address.cloned(),
-        is_right: account.is_some(),
+        verdict: verdict.clone(),
     });
-    Ok(account)
+    Ok(match verdict {
+        Verdict::Right(account) => Some(*account),
+        Verdict::Outdated | Verdict::Wrong => None,
+    })
 }
 
 fn issue(cx: &mut Cx<'_>, account: &Account) -> Result<Secret<String>, Failure> {

@@ -50,7 +50,7 @@ use super::{
     routes::{Param, RouteName, Scope},
     service::{Service, with_origin},
 };
-use crate::outside::webhooks::Post;
+use crate::{credentials::Verdict, outside::webhooks::Post};
 
 /// An answer, and what was done for it.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub struct TriedLogin {
     /// For which account; none where there can be no such.
     pub address: Option<Address>,
     /// Whether it was right.
-    pub is_right: bool,
+    pub verdict: Verdict,
 }
 
 /// Why there is no answer.

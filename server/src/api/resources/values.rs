@@ -284,6 +284,7 @@ mod tests {
             created_at: UnixTime(0),
             last_login_at: None,
             replies_automatically: false,
+            previous_credential: None,
         }
     }
 

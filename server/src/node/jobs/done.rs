@@ -5,8 +5,8 @@ use rmail_proto::{
     AccountId, Address, MailboxId, ModSeq, Secret, UploadId, imap, mime::Summary, smtp::client,
 };
 use rmail_store::{
-    Account, AccountWrite, Content, PeerNews, SpoolId, SpoolWrite, SpoolWritten, StageId,
-    StoreError, Written,
+    AccountWrite, Content, PeerNews, SpoolId, SpoolWrite, SpoolWritten, StageId, StoreError,
+    Written,
 };
 
 use super::{
@@ -22,8 +22,8 @@ use super::{
     Job, Loaded,
 };
 use crate::{
-    api::answer::Answer, outbound::report::Report, outside::configuration::Reread,
-    session::SessionId,
+    api::answer::Answer, credentials::Verdict, outbound::report::Report,
+    outside::configuration::Reread, session::SessionId,
 };
 
 /// A finished [`Job`].
@@ -37,8 +37,8 @@ pub enum Done {
         protocol: Protocol,
         /// The address that was tried.
         address: Option<Address>,
-        /// The account when the password is right, it is enabled, and all went well.
-        outcome: Result<Option<Account>, StoreError>,
+        /// Whether it is right.
+        outcome: Result<Verdict, StoreError>,
         /// The password, to be remembered.
         password: Secret<String>,
         /// When it was asked.

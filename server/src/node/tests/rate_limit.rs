@@ -145,3 +145,151 @@ fn messages_and_recipients_are_bounded() {
     }
     assert_eq!(refused, [100]);
 }
+
+/// A failed login for Ann from this address; when the answer came.
+fn guess_from(site: &mut Site, peer: [u8; 4], word: &str) -> Duration {
+    let session = site.connect_from(ListenerKind::Imap, peer.into());
+    let (username, password) = ("ann@mail.example".to_owned(), Secret::new(word.to_owned()));
+    let call = imap::Call::Authenticate { username, password };
+    site.ask(session, Call::Imap(call, None));
+    let asked_at = site.now.at;
+    site.settle();
+    while site.events.is_empty() {
+        site.set_time(site.node.poll_timeout().unwrap());
+        site.node.handle_timeout(site.now);
+        site.settle();
+    }
+    site.events.clear();
+    site.node.handle_session_over(site.now, session);
+    site.drain();
+    site.now.at.since(asked_at)
+}
+
+#[test]
+fn guesses_from_many_addresses_are_slowed_and_nobody_is_locked_out() {
+    let mut site = site_with_ann();
+    for number in 0..99 {
+        let quick = guess_from(&mut site, [198, 51, 100, number], "wrong");
+        assert_eq!(quick, Duration::ZERO, "guess {number}");
+    }
+    let guesser = [203, 0, 113, 1];
+    assert_eq!(guess_from(&mut site, guesser, "wrong"), limits::GUESS_DELAY);
+    let owner = [203, 0, 113, 2];
+    let first = guess_from(&mut site, owner, "correct horse");
+    assert_eq!(
+        first,
+        limits::GUESS_DELAY,
+        "or guesses need not be waited for"
+    );
+    let again = guess_from(&mut site, owner, "correct horse");
+    assert_eq!(
+        again,
+        Duration::ZERO,
+        "the password was verified shortly before"
+    );
+    let hour = site.now.at + limits::GUESSES_TIME;
+    site.set_time(hour);
+    assert_eq!(guess_from(&mut site, guesser, "wrong"), Duration::ZERO);
+}
+
+#[test]
+fn password_before_the_last_change_is_refused_without_being_counted_for_a_day() {
+    let mut site = site_with_ann();
+    let ann = Address::parse("ann@mail.example").unwrap();
+    let account = site
+        .world
+        .store
+        .account_by_address(&ann)
+        .unwrap()
+        .unwrap()
+        .id;
+    let new = Credential::new(&Secret::new("battery staple".to_owned()), random::bytes());
+    let update = AccountUpdate {
+        credential: Some(new.to_string()),
+        raise_generation: true,
+        ..AccountUpdate::default()
+    };
+    site.write_directory(DirectoryWrite::UpdateAccount { account, update });
+    for _ in 0..20 {
+        assert_eq!(
+            log_in(&mut site, ListenerKind::Imap, "correct horse"),
+            Err(true)
+        );
+        site.set_time(site.now.at + Duration::from_secs(60));
+    }
+    assert_eq!(
+        log_in(&mut site, ListenerKind::Imap, "battery staple"),
+        Ok(())
+    );
+    let day = Instant::from_start(limits::PREVIOUS_PASSWORD_TIME);
+    site.set_time(day);
+    for _ in 0..5 {
+        assert_eq!(
+            log_in(&mut site, ListenerKind::Imap, "correct horse"),
+            Err(true)
+        );
+    }
+    assert_eq!(
+        log_in(&mut site, ListenerKind::Imap, "battery staple"),
+        Err(false)
+    );
+}
+
+/// A site with room for two connections of each protocol.
+fn narrow_site() -> Site {
+    let mut site = Site::with(
+        r#"{"domains": ["mail.example"], "hostname": "mail.example",
+            "smtp": {"max_connections": 2}, "imap": {"max_connections": 2}}"#,
+    );
+    site.make_account();
+    site
+}
+
+fn is_admitted(site: &mut Site, kind: ListenerKind) -> bool {
+    let peer: SocketAddr = "203.0.113.9:4000".parse().unwrap();
+    let admission = site.node.handle_connection(site.now, kind, peer, peer.ip());
+    site.drain();
+    matches!(admission, Admission::Admitted(_))
+}
+
+#[test]
+fn connections_on_which_nothing_happens_keep_nobody_out() {
+    for (kind, time) in [
+        (ListenerKind::Smtp, limits::IDLE_WHEN_FULL),
+        (ListenerKind::Submission, limits::LOGIN_WHEN_FULL),
+        (ListenerKind::Imaps, limits::LOGIN_WHEN_FULL),
+    ] {
+        let mut site = narrow_site();
+        let first = site.connect(kind);
+        site.pass(Duration::from_secs(1));
+        site.connect(kind);
+        site.pass(time - Duration::from_secs(2));
+        assert!(!is_admitted(&mut site, kind), "{kind:?}");
+        site.pass(Duration::from_secs(1));
+        assert!(is_admitted(&mut site, kind), "{kind:?}");
+        let ended: Vec<SessionId> = site
+            .events
+            .drain(..)
+            .map(|(session, event)| {
+                assert!(matches!(event, SessionEvent::Abort), "{event:?}");
+                session
+            })
+            .collect();
+        assert_eq!(ended, [first], "the one that has been idle for longest");
+        assert!(!is_admitted(&mut site, kind), "one place is one place");
+        site.node.handle_session_over(site.now, first);
+        assert!(!is_admitted(&mut site, kind), "it was given away already");
+    }
+}
+
+#[test]
+fn sessions_that_are_logged_in_are_never_ended_for_others() {
+    let mut site = narrow_site();
+    site.log_in();
+    site.log_in();
+    site.pass(Duration::from_secs(24 * 3600));
+    site.settle();
+    site.events.clear();
+    assert!(!is_admitted(&mut site, ListenerKind::Imap));
+    assert!(site.events.is_empty(), "{:?}", site.events);
+}

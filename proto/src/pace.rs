@@ -7,11 +7,11 @@ use crate::{Instant, limits};
 /// A deadline that moves on with the bytes that come.
 ///
 /// A peer that sends nothing has the timeout that it starts with; each byte earns it the time that
-/// the byte would take at [`limits::HTTP_CONTENT_BYTES_PER_SECOND`], and no more than the
+/// the byte would take at [`limits::CONTENT_BYTES_PER_SECOND`], and no more than the
 /// timeout can be saved up. So a peer that trickles is cut off, and one that keeps the rate never.
 /// The time that the world takes is not the peer's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     timeout: Duration,
     turn: Turn,
 }
@@ -23,23 +23,23 @@ enum Turn {
 }
 
 impl Pace {
-    pub(super) fn start(now: Instant, timeout: Duration) -> Self {
+    pub(crate) fn start(now: Instant, timeout: Duration) -> Self {
         let deadline = now + timeout;
         let turn = Turn::Running { deadline };
         Self { timeout, turn }
     }
 
     /// So many bytes came.
-    pub(super) fn advance(&mut self, now: Instant, bytes: usize) {
+    pub(crate) fn advance(&mut self, now: Instant, bytes: usize) {
         if let Turn::Running { deadline } = &mut self.turn {
-            let nanoseconds = bytes as u64 * 1_000_000_000 / limits::HTTP_CONTENT_BYTES_PER_SECOND;
+            let nanoseconds = bytes as u64 * 1_000_000_000 / limits::CONTENT_BYTES_PER_SECOND;
             let earned = *deadline + Duration::from_nanos(nanoseconds);
             *deadline = earned.min(now + self.timeout);
         }
     }
 
     /// It is the world's turn.
-    pub(super) fn pause(&mut self, now: Instant) {
+    pub(crate) fn pause(&mut self, now: Instant) {
         if let Turn::Running { deadline } = self.turn {
             let left = deadline.since(now);
             self.turn = Turn::Paused { left };
@@ -47,7 +47,7 @@ impl Pace {
     }
 
     /// It is the peer's turn again.
-    pub(super) fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         if let Turn::Paused { left } = self.turn {
             let deadline = now + left;
             self.turn = Turn::Running { deadline };
@@ -55,7 +55,7 @@ impl Pace {
     }
 
     /// When the peer is too late, while it is its turn.
-    pub(super) fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self.turn {
             Turn::Running { deadline } => Some(deadline),
             Turn::Paused { .. } => None,
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn peer_that_keeps_the_rate_is_never_late_and_one_that_trickles_is() {
-        let rate = usize::try_from(limits::HTTP_CONTENT_BYTES_PER_SECOND).unwrap();
+        let rate = usize::try_from(limits::CONTENT_BYTES_PER_SECOND).unwrap();
         assert_eq!(lasts(rate), None);
         assert_eq!(lasts(0), Some(limits::HTTP_CONTENT_TIMEOUT.as_secs()));
         assert!(lasts(1).unwrap() <= limits::HTTP_CONTENT_TIMEOUT.as_secs() + 1);
