@@ -304,7 +304,7 @@ fn names_lead_nowhere_outside_mail_root(kind: Kind) {
         assert!(created.status < 500, "{name:?}: {}", created.text());
     }
     let changed: Vec<_> = differences(&before, &paths(root.folder()));
-    assert!(changed.iter().all(|path| is_log(path)), "{changed:?}");
+    assert!(changed.iter().all(|path| is_passing(path)), "{changed:?}");
 
     add_accounts(&daemon, &names);
     expect_accounts_below(&differences(&before, &paths(root.folder())));
@@ -336,7 +336,7 @@ fn add_accounts(daemon: &Daemon, names: &[&str]) {
 /// Asserts that what is new is of accounts, each with one folder below its domain's.
 fn expect_accounts_below(new: &[PathBuf]) {
     let mut accounts = BTreeSet::new();
-    for path in new.iter().filter(|path| !is_log(path)) {
+    for path in new.iter().filter(|path| !is_passing(path)) {
         let rest = path.strip_prefix("mail/accounts/example.com");
         let rest = rest.unwrap_or_else(|_| panic!("{} is no account's", path.display()));
         let mut names = rest.iter().map(|name| name.to_string_lossy());
@@ -356,10 +356,11 @@ fn expect_accounts_below(new: &[PathBuf]) {
     );
 }
 
-/// A log of SQLite's, which comes and goes.
-fn is_log(path: &Path) -> bool {
-    let path = path.display().to_string();
-    path.ends_with("-wal") || path.ends_with("-shm")
+/// What comes and goes by itself: logs of SQLite's, processes, mail on its way.
+fn is_passing(path: &Path) -> bool {
+    let text = path.display().to_string();
+    let is_log = text.ends_with("-wal") || text.ends_with("-shm");
+    is_log || path.starts_with("mail/run") || path.starts_with("mail/spool")
 }
 
 fn unit_is_as_systemd_wants_it(kind: Kind) {
