@@ -10,7 +10,10 @@ use async_std::{
     task,
 };
 use futures_lite::FutureExt as _;
-use rmail_server::node::{Admission, ListenerSpec};
+use rmail_server::{
+    node::{Admission, ListenerSpec},
+    outside::listeners,
+};
 
 use crate::{jobs::Hub, session};
 
@@ -23,23 +26,13 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// Dropping it closes the listener.
 pub(crate) type OpenListener = Sender<()>;
 
-/// Opens a listener; a failure is for the operator.
-pub(crate) async fn open(spec: ListenerSpec) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(spec.address).await;
-    listener.map_err(|error| spec.describe_failure(&error))
-}
-
 /// Opens a listener that the node wants, and tells it.
 pub(crate) fn spawn_opening(hub: &Arc<Hub>, spec: ListenerSpec) {
     let hub = Arc::clone(hub);
     task::spawn(async move {
-        match open(spec).await {
-            Ok(listener) => {
-                hub.accept(spec, listener);
-                hub.with_node(|node, _| node.handle_listening(spec, Ok(())));
-            }
-            Err(reason) => hub.with_node(|node, _| node.handle_listening(spec, Err(reason))),
-        }
+        let outcome = listeners::open_later(spec);
+        let outcome = outcome.map(|listener| hub.accept(spec, listener.socket.into()));
+        hub.with_node(|node, _| node.handle_listening(spec, outcome));
     });
 }
 

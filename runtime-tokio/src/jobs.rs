@@ -11,6 +11,7 @@ use std::{
 use rmail_server::{
     Instant, Now,
     node::{Admission, Job, ListenerKind, ListenerSpec, Node, NodeAction, SocketId, World},
+    outside::log::Log,
     session::{Session, SessionEvent, SessionId},
 };
 use tokio::{
@@ -19,10 +20,9 @@ use tokio::{
 };
 
 use crate::{
-    LogFilter,
     clock::Clock,
     datagram::{self, OpenSocket},
-    dial, level_filter,
+    dial,
     listener::{self, OpenListener},
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Hub {
     world: Arc<World>,
     clock: Clock,
     datagrams: Option<UnixDatagram>,
-    log: LogFilter,
+    log: Log,
     /// The node's deadline may have moved.
     deadline_moved: Notify,
     is_stopped: watch::Sender<bool>,
@@ -57,7 +57,7 @@ impl Hub {
         world: Arc<World>,
         clock: Clock,
         datagrams: Option<UnixDatagram>,
-        log: LogFilter,
+        log: Log,
     ) -> Arc<Self> {
         Arc::new(Self {
             shared: Mutex::new(Shared {
@@ -208,10 +208,7 @@ impl Hub {
                 shared.sockets.insert(socket, open);
             }
             NodeAction::CloseUdp(socket) => drop(shared.sockets.remove(&socket)),
-            NodeAction::SetLogLevel(level) => {
-                // The subscriber lives as long as the process.
-                let _ = self.log.reload(level_filter(level));
-            }
+            NodeAction::SetLog(level, format) => self.log.set(level, format),
             NodeAction::Listen(spec) => listener::spawn_opening(self, spec),
             NodeAction::CloseListener(spec) => drop(shared.listeners.remove(&spec)),
             NodeAction::Stopped => {
@@ -225,7 +222,7 @@ impl Hub {
         tokio::task::spawn_blocking(move || {
             let Ok(done) = catch_unwind(AssertUnwindSafe(|| job.run(&hub.world))) else {
                 // Nobody knows what is left undone: only a new start can put that right.
-                eprintln!("CRITICAL a job panicked; see above");
+                hub.log.critical("a job panicked; see above");
                 exit(JOB_PANICKED);
             };
             hub.with_node(|node, now| node.handle_job_done(now, done));

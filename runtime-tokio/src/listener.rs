@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rmail_server::node::{Admission, ListenerSpec};
+use rmail_server::{
+    node::{Admission, ListenerSpec},
+    outside::listeners::{self, Listener},
+};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -20,23 +23,20 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// Dropping it closes the listener.
 pub(crate) type OpenListener = oneshot::Sender<()>;
 
-/// Opens a listener; a failure is for the operator.
-pub(crate) async fn open(spec: ListenerSpec) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(spec.address).await;
-    listener.map_err(|error| spec.describe_failure(&error))
+/// Takes a listener over; a failure is for the operator.
+pub(crate) fn take(listener: Listener) -> Result<TcpListener, String> {
+    let Listener { spec, socket } = listener;
+    let taken = TcpListener::from_std(socket);
+    taken.map_err(|error| format!("cannot listen on {}: {error}", spec.address))
 }
 
 /// Opens a listener that the node wants, and tells it.
 pub(crate) fn spawn_opening(hub: &Arc<Hub>, spec: ListenerSpec) {
     let hub = Arc::clone(hub);
     tokio::spawn(async move {
-        match open(spec).await {
-            Ok(listener) => {
-                hub.accept(spec, listener);
-                hub.with_node(|node, _| node.handle_listening(spec, Ok(())));
-            }
-            Err(reason) => hub.with_node(|node, _| node.handle_listening(spec, Err(reason))),
-        }
+        let outcome = listeners::open_later(spec).and_then(take);
+        let outcome = outcome.map(|listener| hub.accept(spec, listener));
+        hub.with_node(|node, _| node.handle_listening(spec, outcome));
     });
 }
 

@@ -15,6 +15,7 @@ mod private_files;
 pub mod rate_limit;
 pub mod search;
 pub mod session;
+mod shell;
 pub mod startup;
 pub mod tls;
 

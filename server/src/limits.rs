@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+/// Connections that may wait in a listener to be accepted; `net.core.somaxconn` bounds it, too.
+pub const LISTEN_BACKLOG: i32 = 1024;
+
 /// Longest password in bytes.
 pub const PASSWORD_BYTES: usize = 1024;
 

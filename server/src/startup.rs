@@ -1,4 +1,5 @@
-//! From a configuration to a node that is ready to serve.
+//! From a configuration to a node that is ready to serve, in two steps: what needs root's rights,
+//! and all that does not.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
@@ -9,16 +10,31 @@ use thiserror::Error;
 use crate::{
     api::service::ApiKeys,
     cli::Prepared,
-    node::{Node, NodeSetup, World},
-    outside::{name_servers, random, token_secret, webhooks::Webhooks},
+    node::{Node, NodeSetup, World, configured_listeners},
+    outside::{
+        listeners::{self, Listener},
+        name_servers,
+        privileges::{self, PrivilegeError},
+        random, token_secret,
+        webhooks::Webhooks,
+    },
     tls::{ClientTls, ServerTls, TlsError},
 };
+
+/// What root's rights were needed for is done.
+#[derive(Debug)]
+pub struct Opened {
+    prepared: Prepared,
+    listeners: Vec<Listener>,
+}
 
 /// What a runtime drives.
 #[derive(Debug)]
 pub struct Started {
     /// To be begun with [`Node::handle_start`] once the listeners are open.
     pub node: Node,
+    /// Where connections wait.
+    pub listeners: Vec<Listener>,
     /// For the node's jobs.
     pub world: Arc<World>,
     /// Where hints of other processes arrive: a Unix datagram socket to be made here, if it can
@@ -29,6 +45,12 @@ pub struct Started {
 /// Why the server does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// A listener can't be opened.
+    #[error("{0}")]
+    Listener(String),
+    /// The process can't work as the configured user.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// The certificate can't be used or made.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -53,16 +75,46 @@ pub enum StartError {
     },
 }
 
+/// Binds the listeners and becomes the configured user. The process must have one thread, the
+/// caller's: those that it makes later have no more rights than this one is left with.
+///
+/// # Errors
+///
+/// With what an operator can do about it; the process has to end then.
+pub fn open(mut prepared: Prepared) -> Result<Opened, StartError> {
+    let Prepared {
+        config,
+        config_path,
+        ..
+    } = &prepared;
+    let listeners = listeners::open(&configured_listeners(config));
+    let listeners = listeners.map_err(StartError::Listener)?;
+    let warning = privileges::become_user(config, config_path)?;
+    prepared.warnings.extend(warning);
+    Ok(Opened {
+        prepared,
+        listeners,
+    })
+}
+
 /// Opens the store and the certificate, and makes the node.
 ///
 /// # Errors
 ///
 /// With what an operator can do about it.
-pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
-    let Prepared {
-        config,
-        config_path,
-    } = prepared;
+pub fn start(opened: Opened, now: Now) -> Result<Started, StartError> {
+    let Opened {
+        prepared:
+            Prepared {
+                config,
+                config_path,
+                warnings,
+            },
+        listeners,
+    } = opened;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let mail_root = config.mail_root.clone();
     let store = SqliteStore::open(&mail_root, Arc::new(RealFiles), None, random::seed())
         .map_err(|source| StartError::Store { mail_root, source })?;
@@ -98,8 +150,12 @@ pub fn start(prepared: Prepared, now: Now) -> Result<Started, StartError> {
         poster: Arc::new(Webhooks::of_machine()),
         config_path,
     };
+    for Listener { spec, .. } in &listeners {
+        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
+    }
     Ok(Started {
         node,
+        listeners,
         world: Arc::new(world),
         hint_socket,
     })

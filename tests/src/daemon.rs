@@ -5,9 +5,12 @@
 //! at once; each has a configuration of its own beside the mail.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::{
@@ -31,7 +34,10 @@ use crate::{
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ports are taken from here: below those that the system gives to outgoing connections.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// Those that only root may have, without the ones that are known.
+const LOW_PORTS: Range<u16> = 600..1_024;
 
 /// How often a daemon is started on other ports, as somebody was quicker.
 const STARTS_MAX: usize = 5;
@@ -174,6 +180,9 @@ pub struct MailRoot {
     configs_made: Arc<AtomicU32>,
     /// The certificate that its daemons trust as a root, in place of those of the system.
     trusted: Option<PathBuf>,
+    /// The command that runs its daemons and their command line; none: they are run as they are.
+    launcher: Vec<String>,
+    ports: Range<u16>,
 }
 
 impl Default for MailRoot {
@@ -190,7 +199,35 @@ impl MailRoot {
             folder: Arc::new(folder),
             configs_made: Arc::default(),
             trusted: None,
+            launcher: Vec::new(),
+            ports: PORTS,
         }
+    }
+
+    /// Runs its daemons and their command line by this command.
+    #[must_use]
+    pub fn launched_by(mut self, launcher: &[&str]) -> Self {
+        self.launcher = launcher.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Gives its daemons ports below 1024.
+    #[must_use]
+    pub fn on_low_ports(mut self) -> Self {
+        self.ports = LOW_PORTS;
+        self
+    }
+
+    /// Lets every user of the machine enter the folder above the mail.
+    ///
+    /// # Panics
+    ///
+    /// When the folder is not ours.
+    #[must_use]
+    pub fn open_to_all(self) -> Self {
+        let open = fs::set_permissions(self.folder(), Permissions::from_mode(0o755));
+        open.expect("it is ours");
+        self
     }
 
     /// An empty one, whose daemons trust this certificate as a root, and no other.
@@ -345,9 +382,8 @@ impl Daemon {
 
     /// Runs the command line on this daemon's configuration.
     pub fn command(&self, arguments: &[&str], input: &str) -> Output {
-        let child = Command::new(self.kind.path())
-            .arg("--config")
-            .arg(&self.config_path)
+        let child = self
+            .program()
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -365,6 +401,20 @@ impl Daemon {
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
+    }
+
+    fn program(&self) -> Command {
+        let program = self.kind.path();
+        let mut command = match self.root.launcher.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        command.arg("--config").arg(&self.config_path);
+        command
     }
 
     /// Changes keys in the configuration file; they hold after [`hang_up`](Self::hang_up).
@@ -477,16 +527,15 @@ impl Daemon {
     fn choose_ports(&mut self) {
         for port in Port::ALL {
             let (section, key) = port.keys();
-            self.config[section][key] = json!(free_port());
+            self.config[section][key] = json!(free_port_of(&self.root.ports));
         }
         self.write_config();
     }
 
     fn spawn(&mut self) {
         self.log = Arc::default();
-        let child = Command::new(self.kind.path())
-            .arg("--config")
-            .arg(&self.config_path)
+        let child = self
+            .program()
             .envs(self.root.trusted.iter().map(|it| ("SSL_CERT_FILE", it)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -583,14 +632,23 @@ impl Log {
 
 /// A port that nobody has, and that no other test of this process is given.
 pub fn free_port() -> u16 {
+    free_port_of(&PORTS)
+}
+
+/// As [`free_port`], below 1024: for root.
+pub fn free_low_port() -> u16 {
+    free_port_of(&LOW_PORTS)
+}
+
+fn free_port_of(ports: &Range<u16>) -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let count = PORTS.end - PORTS.start;
+    let count = ports.end - ports.start;
     // Test processes that run at once begin at different places.
     let first = std::process::id().wrapping_mul(97) % u32::from(count);
-    for _ in PORTS {
+    for _ in ports.clone() {
         let next = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
         let offset = u16::try_from((first + next) % u32::from(count)).expect("it is below count");
-        let port = PORTS.start + offset;
+        let port = ports.start + offset;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }

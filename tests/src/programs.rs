@@ -33,6 +33,21 @@ pub(crate) fn is_there(program: &str, is_there: bool) -> bool {
     is_there
 }
 
+/// Whether the tests are root, who may do anything.
+///
+/// # Panics
+///
+/// When they are not, and must be.
+pub fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    let is_required = env::var_os("RMAIL_CLIENTS").is_some_and(|value| value == "required");
+    assert!(is_root || !is_required, "the tests are not root");
+    if !is_root {
+        let _ = writeln!(std::io::stderr(), "left out: only root can do this");
+    }
+    is_root
+}
+
 /// A small DNS server: for zones of its own, or between a resolver and another server. It ends
 /// when it is dropped.
 #[derive(Debug)]

@@ -13,10 +13,13 @@ use super::{
     routes::{Matched, Param, RouteName},
     token::Claims,
 };
+use crate::session::SessionId;
 
 /// How a request came.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
+    /// The connection, for the log.
+    pub session: SessionId,
     /// Whose connection it is.
     pub peer: IpAddr,
     /// Which of our addresses it came to.
@@ -41,6 +44,8 @@ pub enum ContentKind {
 /// A request that was let in: where it goes, who asks, and how the answer is to be.
 #[derive(Clone, Debug)]
 pub struct Exchange {
+    /// The connection, for the log.
+    pub session: SessionId,
     /// The request's name.
     pub id: RequestId,
     /// What the client calls it.

@@ -216,6 +216,7 @@ impl Service {
         let trusts_plain = self.config.exchange_api.allow_plain_login;
         let field = |name| request.field(name).map(str::to_owned);
         Ok(Box::new(Exchange {
+            session: origin.session,
             id: request.id,
             client_id: request.client_request_id.clone(),
             method,

@@ -7,9 +7,12 @@ use serde::Serialize;
 use super::{console::Console, failure::Failure, settings};
 use crate::{
     config::{Config, Fault, Faults, HOSTNAME_DEFAULT, Warning},
-    outside::clock,
+    outside::{clock, privileges},
     tls,
 };
+
+/// What `user` should be.
+const USER_EXPECTED: &str = "a user of this machine who owns mail_root";
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -75,6 +78,15 @@ fn check(text: &str, folder: &Path) -> (Vec<Fault>, Vec<Warning>) {
             path: "hostname".to_owned(),
             text: format!("{HOSTNAME_DEFAULT} is an example; set it to this server's full name"),
         });
+    }
+    // As root, it would see what the server can't.
+    if let Err(error) = privileges::become_owner(&config) {
+        let fault = Fault {
+            path: "user".to_owned(),
+            found: error.to_string(),
+            expected: USER_EXPECTED.to_owned(),
+        };
+        return (vec![fault], warnings);
     }
     match tls::check(&config, clock::unix_now()) {
         Ok(texts) => {

@@ -117,7 +117,14 @@ fn read(console: &mut Console<'_>, file: &Path) -> Result<Zeroizing<String>, Fai
         true => Err(io::Error::other("it is larger than 256 MiB; split it")),
         false => Ok(()),
     });
-    result.map_err(|error| Failure::file(file, "read", &error))?;
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure(format!(
+            "{}; the command works as the server's user: hand the lines over with \
+             \"user import - < FILE\"",
+            Failure::file(file, "read", &error)
+        )),
+        _ => Failure::file(file, "read", &error),
+    })?;
     Ok(text)
 }
 

@@ -10,6 +10,7 @@ mod import;
 mod init;
 mod queue;
 mod quickstart;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,15 +28,20 @@ use rmail_store::{RealFiles, SqliteStore, Store};
 
 use self::{
     alias::AliasCommand, console::Console, directory::Directory, failure::Failure,
-    queue::QueueCommand, token::TokenCommand, user::UserCommand,
+    queue::QueueCommand, service::Systemd, token::TokenCommand, user::UserCommand,
 };
-use crate::{config::Config, outside::random};
+use crate::{
+    config::Config,
+    outside::{privileges, random},
+};
 
 /// What the server starts with.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Read and without faults; its warnings have been shown.
+    /// Read and without faults.
     pub config: Config,
+    /// What is odd about it, for the log.
+    pub warnings: Vec<String>,
     /// Where it was read from, absolute; SIGHUP reads it again.
     pub config_path: PathBuf,
 }
@@ -109,6 +115,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have systemd run the server as a service, with the rights that it needs and no others
+    ///
+    /// Needs root. The unit names this program and the configuration, and runs as the configured
+    /// "user"; mail_root is made for that user where it is missing.
+    Install {
+        /// Show the unit, and change nothing; anybody may
+        #[arg(long)]
+        print: bool,
+    },
+    /// Stop the service and remove its unit; configuration and mail stay
+    Uninstall,
     /// Try it out: make a server with one account on free ports of this machine, and run it
     Quickstart {
         /// The folder, which is made when it is missing; remove it to be rid of everything
@@ -126,7 +143,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 15] = [
+const EXAMPLES: [(&[&str], &str); 16] = [
     (
         &[],
         "Examples:
@@ -239,6 +256,13 @@ mail_root changes with a restart only. An address that can't be listened on is t
 one before it stays.",
     ),
     (
+        &["install"],
+        "Examples:
+  rmail --config /etc/rmail/config.json install --print
+  useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin rmail
+  rmail --config /etc/rmail/config.json install",
+    ),
+    (
         &["status"],
         "Examples:
   rmail status
@@ -335,6 +359,13 @@ fn execute(
             let store = open_configured(&path, program)?;
             control::status(console, &*store, json).map(|()| Outcome::Done)
         }
+        Command::Install { print } => {
+            service::install(console, &Systemd::of_machine(), program, &path, print)
+                .map(|()| Outcome::Done)
+        }
+        Command::Uninstall => {
+            service::uninstall(console, &Systemd::of_machine(), program).map(|()| Outcome::Done)
+        }
         Command::Quickstart { dir } => {
             // Its lines are pasted into a shell, where the program may not be in the path.
             let typed = std::env::args().next();
@@ -357,13 +388,12 @@ fn prepare(console: &mut Console<'_>, program: &str, path: &Path) -> Result<Prep
             "{program}: {shown} was missing and is written with defaults"
         ));
     }
-    for warning in warnings {
-        console.note(&format!("{program}: {shown}: warning: {warning}"));
-    }
+    let warnings = warnings.iter().map(|warning| format!("{shown}: {warning}"));
     let config_path = std::path::absolute(path);
     let config_path = config_path.map_err(|error| Failure::file(path, "found", &error))?;
     Ok(Prepared {
         config,
+        warnings: warnings.collect(),
         config_path,
     })
 }
@@ -374,8 +404,10 @@ fn open_configured(path: &Path, program: &str) -> Result<Arc<dyn Store>, Failure
     open_store(&config)
 }
 
-/// Opens the store of a configuration, as one more process beside those that run.
+/// Opens the store of a configuration, as one more process beside those that run, and as the user
+/// that they are.
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Failure> {
+    privileges::become_owner(config).map_err(|error| Failure(error.to_string()))?;
     let root = &config.mail_root;
     let open = || SqliteStore::open(root, Arc::new(RealFiles), None, random::seed());
     match directory::while_busy(open) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Prepared, console::Console, directory::Directory, failure::Failure, open_store, settings, user,
 };
-use crate::{config::Config, outside::random};
+use crate::{config::Config, outside::random, shell};
 
 const ADDRESS: &str = "alice@example.com";
 
@@ -48,6 +48,7 @@ pub(super) fn run(
         ))?;
         return Ok(Prepared {
             config,
+            warnings: Vec::new(),
             config_path,
         });
     }
@@ -80,6 +81,7 @@ pub(super) fn run(
     console.line(&instructions(&config, program, &folder, ADDRESS, password))?;
     Ok(Prepared {
         config,
+        warnings: Vec::new(),
         config_path,
     })
 }
@@ -176,9 +178,9 @@ fn instructions(
         port(smtp.smtps_port),
     );
     let (imap_port, imaps) = (port(imap.port), port(imap.imaps_port));
-    let config_path = shell_word(&folder.join("config.json").display().to_string());
+    let config_path = shell::word(&folder.join("config.json").display().to_string());
     let (shown_folder, folder) = (folder.display(), folder.display().to_string());
-    let (program, folder) = (shell_word(program), shell_word(&folder));
+    let (program, folder) = (shell::word(program), shell::word(&folder));
     format!(
         r#"A mail server for {address} starts in {shown_folder}
 
@@ -211,15 +213,6 @@ Next:
     )
 }
 
-/// A word as a shell reads it.
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:,=".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::tests::Transcript, *};
@@ -235,12 +228,6 @@ mod tests {
         let text = instructions(&config, "rmail", Path::new("/x"), ADDRESS, Some("p4ss"));
         assert!(text.contains(&format!("smtp://127.0.0.1:{}/localhost", ports.0[0])));
         assert!(text.contains("alice@example.com:p4ss"));
-    }
-
-    #[test]
-    fn lines_to_paste_survive_odd_paths() {
-        assert_eq!(shell_word("/tmp/a-b/rmail"), "/tmp/a-b/rmail");
-        assert_eq!(shell_word("/it's here"), r"'/it'\''s here'");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod exchange_api;
 mod fault;
-mod log_level;
+mod log;
 mod network;
 mod rate_limit;
 mod raw;
@@ -25,7 +25,7 @@ use rmail_proto::Domain;
 pub use self::{
     exchange_api::{CorsOrigins, ExchangeApi, HttpLimits},
     fault::{Fault, Faults, Warning},
-    log_level::LogLevel,
+    log::{LogFormat, LogLevel},
     network::Network,
     rate_limit::RateLimit,
     relay::{DomainRoute, PeerHost, Relay, RelayTls, Smarthost, Via},
@@ -48,8 +48,13 @@ pub struct Config {
     pub mail_root: PathBuf,
     /// `domains`: what mail is accepted for. Never empty, no repetitions, in the order given.
     pub domains: Vec<Domain>,
+    /// `user`: as whom the server works when root has started it; `None`: as root. Whether the
+    /// machine knows the name is seen at the start.
+    pub user: Option<String>,
     /// `log_level`: the least important messages that are logged.
     pub log_level: LogLevel,
+    /// `log_format`: what a line of the log looks like.
+    pub log_format: LogFormat,
     /// `smtp`
     pub smtp: Smtp,
     /// `imap`
@@ -178,11 +183,18 @@ impl Config {
                 parse_path(text, folder)
             }),
             domains: read_domains(&mut top, domains),
+            user: top.optional("user", USER_EXPECTED, parse_user),
             log_level: top.parsed(
                 "log_level",
                 LogLevel::Info,
                 "DEBUG, INFO, WARNING, ERROR or CRITICAL",
                 LogLevel::parse,
+            ),
+            log_format: top.parsed(
+                "log_format",
+                LogFormat::Text,
+                "text or json",
+                LogFormat::parse,
             ),
             smtp: Smtp::read(top.section("smtp")),
             imap: Imap::read(top.section("imap")),
@@ -306,6 +318,9 @@ impl Delivery {
 /// What `hostname` should be.
 const HOSTNAME_EXPECTED: &str = "this server's full name, such as mail.example.com";
 
+/// What `user` should be.
+const USER_EXPECTED: &str = "the name of a user of this machine, such as rmail";
+
 /// What an item of `domains` should be.
 const DOMAIN_EXPECTED: &str = "a domain name, such as example.com";
 
@@ -389,6 +404,12 @@ fn parse_host_name(text: &str) -> Option<Domain> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let domain = Domain::parse(name).ok()?;
     (!name.starts_with('[')).then_some(domain)
+}
+
+/// A name that can stand in a line of `/etc/passwd`.
+fn parse_user(text: &str) -> Option<String> {
+    let is_plain = |c: char| c != ':' && !c.is_control() && !c.is_whitespace();
+    (!text.is_empty() && text.chars().all(is_plain)).then(|| text.to_owned())
 }
 
 fn parse_path(text: &str, folder: &Path) -> Option<PathBuf> {

@@ -114,29 +114,6 @@ pub(super) enum Served {
     Http,
 }
 
-impl ListenerSpec {
-    /// Why this listener can't be opened, and what helps, for the operator.
-    pub fn describe_failure(&self, error: &std::io::Error) -> String {
-        let remedy = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need root or CAP_NET_BIND_SERVICE; \
-                 `rmail quickstart` uses high ports"
-            }
-            std::io::ErrorKind::AddrInUse => {
-                "another program has the port: stop it, or set another port"
-            }
-            std::io::ErrorKind::AddrNotAvailable => "no interface has this address: set the host",
-            _ => "set another port or host",
-        };
-        format!(
-            "cannot listen on {} for {} ({}): {error}\n  {remedy}",
-            self.address,
-            self.kind.name(),
-            self.kind.port_key(),
-        )
-    }
-}
-
 impl Node {
     /// Somebody at `peer` has connected to our address `local`.
     pub fn handle_connection(
@@ -163,6 +140,7 @@ impl Node {
         self.sessions.insert(id, entry);
         if kind.served() == Served::Http {
             let origin = Origin {
+                session: id,
                 peer: peer.ip().to_canonical(),
                 local,
                 is_tls: kind.is_implicit_tls(),
@@ -351,7 +329,7 @@ fn refusal(kind: ListenerKind, hostname: &str, reason: &str) -> Bytes {
 }
 
 /// The listeners that a configuration asks for.
-pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
+pub(crate) fn listeners(config: &Config) -> Vec<ListenerSpec> {
     let (smtp, imap, api) = (&config.smtp, &config.imap, &config.exchange_api);
     let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
         port.map(|port| ListenerSpec {

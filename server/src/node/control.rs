@@ -142,7 +142,7 @@ impl Node {
 
     fn use_config(&mut self, config: Arc<Config>) {
         self.actions
-            .push_back(NodeAction::SetLogLevel(config.log_level));
+            .push_back(NodeAction::SetLog(config.log_level, config.log_format));
         self.directory.forget();
         self.config = config;
         self.api = Arc::new(self.api.with_config(Arc::clone(&self.config)));

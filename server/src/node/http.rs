@@ -17,6 +17,7 @@ use crate::{
         exchange::{Exchange, Origin},
         service::{Admitted, with_origin},
     },
+    credentials::Verdict,
     limits,
     session::{self, SessionId},
 };
@@ -233,6 +234,9 @@ impl Node {
             touched,
         } = answer;
         for login in &touched.logins {
+            if !matches!(login.verdict, Verdict::Right(_)) {
+                tracing::info!(session = asker.session.0, "login refused");
+            }
             self.note_login(now, asker.session, login.address.as_ref(), &login.verdict);
         }
         let mut tried = touched.logins.iter().filter_map(|it| it.address.as_ref());

@@ -46,6 +46,7 @@ use authentication::SlowedAnswer;
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
+pub(crate) use admission::listeners as configured_listeners;
 pub use admission::{Admission, ListenerKind, ListenerSpec};
 pub use control::{RELOAD, ReloadReport, STATUS};
 pub(crate) use directory::is_own_address;
@@ -55,7 +56,7 @@ pub use status::{ClientLimits, SmtpLimits, Status};
 
 use crate::{
     api::service::{ApiKeys, Service},
-    config::{Config, LogLevel},
+    config::{Config, LogFormat, LogLevel},
     credentials::PasswordCache,
     guesses::Guesses,
     rate_limit::RateLimiter,
@@ -102,8 +103,8 @@ pub enum NodeAction {
     },
     /// Close a UDP socket.
     CloseUdp(SocketId),
-    /// Log at this level from now on.
-    SetLogLevel(LogLevel),
+    /// Log at this level, in this format, from now on.
+    SetLog(LogLevel, LogFormat),
     /// Open this listener; [`Node::handle_listening`] is owed.
     Listen(ListenerSpec),
     /// Close this listener; [`Node::handle_listener_closed`] is owed.

@@ -1,11 +1,12 @@
 //! The configuration file, read again.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rmail_proto::UnixTime;
 
 use crate::{
     config::{Config, Faults},
+    outside::privileges,
     tls::ServerTls,
 };
 
@@ -26,8 +27,7 @@ pub struct Reread {
 ///
 /// Everything that is wrong, for the operator.
 pub fn reread(path: &Path, running: &Config, now: UnixTime) -> Result<Box<Reread>, Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![format!("{} can't be read: {error}", path.display())])?;
+    let text = std::fs::read_to_string(path).map_err(|error| vec![unreadable(path, &error)])?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let (mut config, warnings) = Config::load(&text, folder)
         .map_err(|Faults(faults)| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
@@ -39,6 +39,10 @@ pub fn reread(path: &Path, running: &Config, now: UnixTime) -> Result<Box<Reread
         ));
         config.mail_root.clone_from(&running.mail_root);
     }
+    if config.user != running.user {
+        warnings.push("user changes with a restart only".to_owned());
+        config.user.clone_from(&running.user);
+    }
     let tls = ServerTls::load_or_create(&config, now);
     let tls = tls.map_err(|error| vec![format!("tls: {error}")])?;
     warnings.extend(tls.warnings.iter().cloned());
@@ -49,4 +53,12 @@ pub fn reread(path: &Path, running: &Config, now: UnixTime) -> Result<Box<Reread
         tls,
         warnings,
     }))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("; {}", privileges::reading_remedy(path)),
+        _ => String::new(),
+    };
+    format!("{} can't be read: {error}{remedy}", path.display())
 }

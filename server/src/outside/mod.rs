@@ -1,4 +1,5 @@
-//! What reaches beyond the process on its own: sockets outside the runtimes, the clock, chance.
+//! What reaches beyond the process on its own: sockets outside the runtimes, the clock, chance,
+//! the log, the user of the machine as whom it works.
 //!
 //! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
 
@@ -6,7 +7,10 @@ pub mod clock;
 pub mod commands;
 pub mod configuration;
 pub mod hints;
+pub mod listeners;
+pub mod log;
 pub mod name_servers;
+pub mod privileges;
 pub mod random;
 pub mod target;
 pub mod token_secret;

@@ -8,16 +8,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file can't be read.
-    #[error(
-        "{path} can't be read: {cause}; check tls.cert_file and tls.key_file, and that the \
-         user the server runs as may read it",
-        path = path.display()
-    )]
+    #[error("{path} can't be read: {cause}; {remedy}", path = path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// What the file system said.
         cause: io::Error,
+        /// What helps.
+        remedy: String,
     },
     /// A file is too large to be a certificate or a key.
     #[error(

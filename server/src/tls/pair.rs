@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,7 +18,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 use zeroize::Zeroizing;
 
 use super::TlsError;
-use crate::limits;
+use crate::{limits, outside::privileges};
 
 /// A pair that fits.
 #[derive(Debug)]
@@ -109,8 +109,12 @@ impl Facts {
 }
 
 fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let unreadable = |cause| TlsError::Unreadable {
+    let unreadable = |cause: io::Error| TlsError::Unreadable {
         path: PathBuf::from(path),
+        remedy: match cause.kind() {
+            io::ErrorKind::PermissionDenied => privileges::reading_remedy(path),
+            _ => "check tls.cert_file and tls.key_file".to_owned(),
+        },
         cause,
     };
     let file = File::open(path).map_err(unreadable)?;

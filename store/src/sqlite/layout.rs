@@ -95,7 +95,27 @@ fn encode(name: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Component;
+
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_name_is_one_folder_and_no_two_are_the_same(
+            name in "[./\\\\\x00%A-Ca-c]{1,40}|\\PC{1,20}",
+        ) {
+            let encoded = encode(&name).expect("short");
+            let path = Path::new(&encoded);
+            let components: Vec<_> = path.components().collect();
+            prop_assert_eq!(&components[..], [Component::Normal(path.as_os_str())]);
+            prop_assert!(!encoded.contains('\0'));
+            let decoded = percent_decode_str(&encoded).decode_utf8().expect("it was UTF-8");
+            prop_assert_eq!(decoded, name);
+        }
+    }
 
     #[test]
     fn no_name_leads_outside_its_folder() {

@@ -591,7 +591,7 @@ impl World {
                 NodeAction::CloseUdp(socket) => {
                     self.sockets.remove(&(id, socket));
                 }
-                NodeAction::SetLogLevel(_) => {}
+                NodeAction::SetLog(..) => {}
                 NodeAction::Listen(spec) => {
                     if let Some(process) = self.process(id) {
                         process.node.handle_listening(spec, Ok(()));

@@ -210,7 +210,12 @@ fn issue(cx: &mut Cx<'_>, account: &Account) -> Result<Secret<String>, Failure> 
     if let Err(error) = noted {
         tracing::debug!(%error, "the login could not be noted");
     }
-    tracing::info!(account = %account.address, token = format!("{id:032x}"), "logged in");
+    tracing::info!(
+        session = cx.exchange.session.0,
+        account = %account.address,
+        token = format!("{id:032x}"),
+        "logged in"
+    );
     Ok(cx.service().tokens.issue(cx.now(), &subject(account), id))
 }
 

@@ -217,6 +217,7 @@ pub(super) fn submit(
         return Err(error.into());
     }
     tracing::info!(
+        session = cx.exchange.session.0,
         mail = %id,
         from = %cx.account().address,
         recipients = count,

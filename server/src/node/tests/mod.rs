@@ -183,7 +183,7 @@ impl Site {
                 NodeAction::SendUdp { .. }
                 | NodeAction::CloseUdp(_)
                 | NodeAction::SendDatagram { .. }
-                | NodeAction::SetLogLevel(_)
+                | NodeAction::SetLog(..)
                 | NodeAction::Listen(_)
                 | NodeAction::CloseListener(_)
                 | NodeAction::Stopped => {}

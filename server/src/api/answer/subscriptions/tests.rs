@@ -28,6 +28,7 @@ use crate::{
     },
     config::Config,
     outside::webhooks::{Post, PostAnswer, PostError, Posting, Purpose},
+    session::SessionId,
 };
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -128,6 +129,7 @@ impl World {
             authenticated_at: NOW,
         };
         let exchange = Exchange {
+            session: SessionId(1),
             id: RequestId(1),
             client_id: None,
             method,

@@ -31,6 +31,7 @@ use crate::{
     },
     config::Config,
     outside::webhooks::{PostAnswer, PostError, Posting},
+    session::SessionId,
 };
 
 const START: UnixTime = UnixTime(1_700_000_000);
@@ -161,6 +162,7 @@ impl Site {
             content: http::Content::Length(content.len() as u64),
         };
         let origin = Origin {
+            session: SessionId(1),
             peer: IpAddr::from([127, 0, 0, 1]),
             local: IpAddr::from([127, 0, 0, 1]),
             is_tls: true,
