@@ -13,7 +13,7 @@ use crate::{
     node::{Node, NodeSetup, World, configured_listeners},
     outside::{
         listeners::{self, Listener},
-        name_servers,
+        name_servers, open_files,
         privileges::{self, PrivilegeError},
         random, token_secret,
         webhooks::Webhooks,
@@ -89,8 +89,11 @@ pub fn open(mut prepared: Prepared) -> Result<Opened, StartError> {
     } = &prepared;
     let listeners = listeners::open(&configured_listeners(config));
     let listeners = listeners.map_err(StartError::Listener)?;
-    let warning = privileges::become_user(config, config_path)?;
-    prepared.warnings.extend(warning);
+    let warnings = [
+        open_files::allow_many(config),
+        privileges::become_user(config, config_path)?,
+    ];
+    prepared.warnings.extend(warnings.into_iter().flatten());
     Ok(Opened {
         prepared,
         listeners,

@@ -10,6 +10,7 @@ pub mod hints;
 pub mod listeners;
 pub mod log;
 pub mod name_servers;
+pub mod open_files;
 pub mod privileges;
 pub mod random;
 pub mod target;
