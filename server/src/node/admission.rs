@@ -97,7 +97,8 @@ impl ListenerKind {
         }
     }
 
-    const fn is_implicit_tls(self) -> bool {
+    /// Whether TLS comes before anything else.
+    pub const fn is_implicit_tls(self) -> bool {
         match self {
             Self::Smtps | Self::Imaps | Self::Https => true,
             Self::Smtp | Self::Submission | Self::Imap | Self::Http => false,
@@ -302,7 +303,7 @@ fn refusal(kind: ListenerKind, hostname: &str, reason: &str) -> Bytes {
 }
 
 /// The listeners that a configuration asks for.
-pub(super) fn listeners(config: &Config) -> Vec<ListenerSpec> {
+pub fn listeners(config: &Config) -> Vec<ListenerSpec> {
     let (smtp, imap, api) = (&config.smtp, &config.imap, &config.exchange_api);
     let spec = |kind, host: IpAddr, port: Option<NonZeroU16>| {
         port.map(|port| ListenerSpec {

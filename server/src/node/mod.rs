@@ -41,7 +41,7 @@ use bytes::Bytes;
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
-pub use admission::{Admission, ListenerKind, ListenerSpec};
+pub use admission::{Admission, ListenerKind, ListenerSpec, listeners};
 pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};

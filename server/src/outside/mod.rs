@@ -2,9 +2,12 @@
 //!
 //! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
 
+pub mod client;
 pub mod clock;
 pub mod configuration;
 pub mod hints;
+pub mod http_client;
+pub mod interrupt;
 pub mod name_servers;
 pub mod random;
 pub mod target;
