@@ -46,8 +46,9 @@ pub(crate) fn spawn(hub: &Arc<Hub>) {
             return;
         };
         let mut buffer = [0; DATAGRAM_BYTES];
-        while let Ok(length) = socket.recv(&mut buffer).await {
-            hub.with_node(|node, now| node.handle_datagram(now, &buffer[..length]));
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let from = from.as_pathname();
+            hub.with_node(|node, now| node.handle_datagram(now, from, &buffer[..length]));
         }
     });
 }

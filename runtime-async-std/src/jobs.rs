@@ -10,6 +10,7 @@ use std::{
 
 use async_std::{
     channel::{Receiver, Sender, bounded, unbounded},
+    net::TcpListener,
     os::unix::net::UnixDatagram,
     task,
 };
@@ -19,7 +20,7 @@ use futures_lite::{
 };
 use rmail_server::{
     Instant, Now,
-    node::{Admission, Job, ListenerKind, Node, NodeAction, SocketId, World},
+    node::{Admission, Job, ListenerKind, ListenerSpec, Node, NodeAction, SocketId, World},
     session::{Session, SessionEvent, SessionId},
 };
 
@@ -28,6 +29,7 @@ use crate::{
     clock::Clock,
     datagram::{self, OpenSocket},
     dial, level_filter,
+    listener::{self, OpenListener},
 };
 
 /// Exit code of a process in which a job panicked.
@@ -42,8 +44,6 @@ pub(crate) struct Hub {
     log: LogFilter,
     /// The node's deadline may have moved.
     deadline_moved: (Sender<()>, Receiver<()>),
-    /// Closed when no connection is to be accepted any more.
-    listening: (Sender<()>, Receiver<()>),
     /// Closed when the node has stopped.
     running: (Sender<()>, Receiver<()>),
 }
@@ -53,6 +53,8 @@ struct Shared {
     sessions: BTreeMap<SessionId, Sender<SessionEvent>>,
     /// UDP sockets that are open; dropping one closes it.
     sockets: BTreeMap<SocketId, OpenSocket>,
+    /// Listeners that are open; dropping one closes it.
+    listeners: BTreeMap<ListenerSpec, OpenListener>,
     deadline: Option<Instant>,
 }
 
@@ -69,6 +71,7 @@ impl Hub {
                 node,
                 sessions: BTreeMap::new(),
                 sockets: BTreeMap::new(),
+                listeners: BTreeMap::new(),
                 deadline: None,
             }),
             world,
@@ -76,7 +79,6 @@ impl Hub {
             datagrams,
             log,
             deadline_moved: bounded(1),
-            listening: bounded(1),
             running: bounded(1),
         })
     }
@@ -107,6 +109,12 @@ impl Hub {
             let _ = self.deadline_moved.0.try_send(());
         }
         result
+    }
+
+    /// Accepts on a listener until the node wants no more.
+    pub(crate) fn accept(self: &Arc<Self>, spec: ListenerSpec, listener: TcpListener) {
+        let open = listener::spawn(self, spec, listener);
+        self.lock().listeners.insert(spec, open);
     }
 
     /// Somebody has connected. From now on the session's events arrive, if there is one: what
@@ -149,12 +157,6 @@ impl Hub {
             shared.sessions.remove(&session);
             shared.node.handle_session_over(now, session);
         });
-    }
-
-    /// Ends when no connection is to be accepted any more.
-    pub(crate) async fn listening_ended(&self) {
-        let ended = self.listening.1.recv().await.is_err();
-        debug_assert!(ended, "nothing is ever sent");
     }
 
     /// Ends when the node has stopped.
@@ -216,9 +218,8 @@ impl Hub {
                 // The subscriber lives as long as the process.
                 let _ = self.log.reload(level_filter(level));
             }
-            NodeAction::StopListening => {
-                self.listening.0.close();
-            }
+            NodeAction::Listen(spec) => listener::spawn_opening(self, spec),
+            NodeAction::CloseListener(spec) => drop(shared.listeners.remove(&spec)),
             NodeAction::Stopped => {
                 self.running.0.close();
             }

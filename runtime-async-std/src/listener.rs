@@ -3,6 +3,7 @@
 use std::{net::Shutdown, sync::Arc, time::Duration};
 
 use async_std::{
+    channel::{Sender, bounded},
     future::timeout,
     io::WriteExt as _,
     net::{TcpListener, TcpStream},
@@ -19,25 +20,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one that is refused has to take the reason.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 
-/// Opens all listeners.
-pub(crate) async fn open(specs: &[ListenerSpec]) -> Result<Vec<TcpListener>, String> {
-    let mut listeners = Vec::with_capacity(specs.len());
-    for spec in specs {
-        let listener = TcpListener::bind(spec.address).await;
-        listeners.push(listener.map_err(|error| spec.describe_failure(&error))?);
-        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
-    }
-    Ok(listeners)
+/// Dropping it closes the listener.
+pub(crate) type OpenListener = Sender<()>;
+
+/// Opens a listener; a failure is for the operator.
+pub(crate) async fn open(spec: ListenerSpec) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(spec.address).await;
+    listener.map_err(|error| spec.describe_failure(&error))
+}
+
+/// Opens a listener that the node wants, and tells it.
+pub(crate) fn spawn_opening(hub: &Arc<Hub>, spec: ListenerSpec) {
+    let hub = Arc::clone(hub);
+    task::spawn(async move {
+        match open(spec).await {
+            Ok(listener) => {
+                hub.accept(spec, listener);
+                hub.with_node(|node, _| node.handle_listening(spec, Ok(())));
+            }
+            Err(reason) => hub.with_node(|node, _| node.handle_listening(spec, Err(reason))),
+        }
+    });
 }
 
 /// Accepts until the node wants no more.
-pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) {
+pub(crate) fn spawn(hub: &Arc<Hub>, spec: ListenerSpec, listener: TcpListener) -> OpenListener {
     let hub = Arc::clone(hub);
+    let (open, closed) = bounded(1);
     task::spawn(async move {
-        accept(&hub, spec, &listener)
-            .or(hub.listening_ended())
-            .await;
+        let closed = async {
+            let _ = closed.recv().await;
+        };
+        accept(&hub, spec, &listener).or(closed).await;
+        drop(listener);
+        hub.with_node(|node, _| node.handle_listener_closed(spec));
     });
+    open
 }
 
 async fn accept(hub: &Arc<Hub>, spec: ListenerSpec, listener: &TcpListener) {

@@ -44,12 +44,16 @@ async fn run(prepared: Prepared, log: LogFilter) -> Result<(), String> {
     let started = startup::start(prepared, clock.now()).map_err(|error| error.to_string())?;
     let specs = started.node.listeners();
     let datagrams = datagram::open(&started.hint_socket);
-    let listeners = listener::open(&specs).await?;
+    let mut listeners = Vec::with_capacity(specs.len());
+    for spec in &specs {
+        listeners.push(listener::open(*spec).await?);
+        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
+    }
     let hub = Hub::new(started.node, started.world, clock, datagrams, log);
     datagram::spawn(&hub);
     hub.spawn_timer();
     for (spec, listener) in specs.into_iter().zip(listeners) {
-        listener::spawn(&hub, spec, listener);
+        hub.accept(spec, listener);
     }
     hub.with_node(|node, now| node.handle_start(now));
     signals::spawn(&hub, signals);

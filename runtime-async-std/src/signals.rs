@@ -24,7 +24,7 @@ pub(crate) fn spawn(hub: &Arc<Hub>, mut signals: Signals) {
         let mut is_stopping = false;
         while let Some(signal) = signals.next().await {
             if signal == SIGHUP {
-                hub.with_node(|node, _| node.handle_reload());
+                hub.with_node(|node, now| node.handle_reload(now));
                 continue;
             }
             if is_stopping {

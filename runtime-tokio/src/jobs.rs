@@ -10,11 +10,11 @@ use std::{
 
 use rmail_server::{
     Instant, Now,
-    node::{Admission, Job, ListenerKind, Node, NodeAction, SocketId, World},
+    node::{Admission, Job, ListenerKind, ListenerSpec, Node, NodeAction, SocketId, World},
     session::{Session, SessionEvent, SessionId},
 };
 use tokio::{
-    net::UnixDatagram,
+    net::{TcpListener, UnixDatagram},
     sync::{Notify, mpsc, watch},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     datagram::{self, OpenSocket},
     dial, level_filter,
+    listener::{self, OpenListener},
 };
 
 /// Exit code of a process in which a job panicked.
@@ -37,7 +38,6 @@ pub(crate) struct Hub {
     log: LogFilter,
     /// The node's deadline may have moved.
     deadline_moved: Notify,
-    is_listening: watch::Sender<bool>,
     is_stopped: watch::Sender<bool>,
 }
 
@@ -46,6 +46,8 @@ struct Shared {
     sessions: BTreeMap<SessionId, mpsc::UnboundedSender<SessionEvent>>,
     /// UDP sockets that are open; dropping one closes it.
     sockets: BTreeMap<SocketId, OpenSocket>,
+    /// Listeners that are open; dropping one closes it.
+    listeners: BTreeMap<ListenerSpec, OpenListener>,
     deadline: Option<Instant>,
 }
 
@@ -62,6 +64,7 @@ impl Hub {
                 node,
                 sessions: BTreeMap::new(),
                 sockets: BTreeMap::new(),
+                listeners: BTreeMap::new(),
                 deadline: None,
             }),
             world,
@@ -69,7 +72,6 @@ impl Hub {
             datagrams,
             log,
             deadline_moved: Notify::new(),
-            is_listening: watch::Sender::new(true),
             is_stopped: watch::Sender::new(false),
         })
     }
@@ -99,6 +101,12 @@ impl Hub {
             self.deadline_moved.notify_one();
         }
         result
+    }
+
+    /// Accepts on a listener until the node wants no more.
+    pub(crate) fn accept(self: &Arc<Self>, spec: ListenerSpec, listener: TcpListener) {
+        let open = listener::spawn(self, spec, listener);
+        self.lock().listeners.insert(spec, open);
     }
 
     /// Somebody has connected. From now on the session's events arrive, if there is one: what
@@ -141,17 +149,6 @@ impl Hub {
             shared.sessions.remove(&session);
             shared.node.handle_session_over(now, session);
         });
-    }
-
-    /// Ends when no connection is to be accepted any more.
-    pub(crate) async fn listening_ended(&self) {
-        let ended = self
-            .is_listening
-            .subscribe()
-            .wait_for(|listening| !listening)
-            .await
-            .is_ok();
-        debug_assert!(ended, "the hub holds the sender");
     }
 
     /// Ends when the node has stopped.
@@ -215,9 +212,8 @@ impl Hub {
                 // The subscriber lives as long as the process.
                 let _ = self.log.reload(level_filter(level));
             }
-            NodeAction::StopListening => {
-                self.is_listening.send_replace(false);
-            }
+            NodeAction::Listen(spec) => listener::spawn_opening(self, spec),
+            NodeAction::CloseListener(spec) => drop(shared.listeners.remove(&spec)),
             NodeAction::Stopped => {
                 self.is_stopped.send_replace(true);
             }

@@ -35,7 +35,7 @@ pub(crate) fn spawn(hub: &Arc<Hub>, mut signals: Signals) {
         loop {
             tokio::select! {
                 _ = signals.hangup.recv() => {
-                    hub.with_node(|node, _| node.handle_reload());
+                    hub.with_node(|node, now| node.handle_reload(now));
                     continue;
                 }
                 _ = signals.interrupt.recv() => {}

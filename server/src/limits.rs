@@ -241,6 +241,12 @@ pub const NATIVE_PAGE_ITEMS: u64 = 50;
 /// Items of a page of the native endpoints.
 pub const NATIVE_PAGE_ITEMS_MAX: u64 = 500;
 
+/// Longest answer to `rmail reload` and `rmail status`, in bytes.
+pub const COMMAND_ANSWER_BYTES: usize = 100_000;
+
+/// Messages of the queue that `rmail status` counts.
+pub const STATUS_QUEUE_COUNTED: usize = 10_000;
+
 /// Connections to the HTTP API.
 pub const HTTP_CONNECTIONS: usize = 1_000;
 

@@ -210,6 +210,13 @@ impl RateLimiter {
         }
     }
 
+    /// How many clients are locked out of logging in.
+    pub fn locked_out(&self, now: Instant) -> usize {
+        let records = self.clients.values();
+        let locked = records.filter(|it| it.locked_until.is_some_and(|until| now < until));
+        locked.count()
+    }
+
     /// How many clients are remembered.
     pub fn tracked(&self) -> usize {
         self.clients.len()

@@ -82,7 +82,7 @@ fn run(input: &[u8]) -> Vec<String> {
             now.unix.0 += 1;
             node.handle_timeout(now);
         } else {
-            node.handle_datagram(now, datagram);
+            node.handle_datagram(now, Some(Path::new("commands")), datagram);
         }
         drain(&mut node, &mut trace);
         if index == stops_at {

@@ -3,6 +3,7 @@
 mod alias;
 mod check;
 mod console;
+mod control;
 mod directory;
 mod failure;
 mod import;
@@ -93,6 +94,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have the running server read its configuration and certificate again, as SIGHUP does
+    ///
+    /// Listeners whose address stays and sessions go on. A faulty configuration changes nothing,
+    /// and each fault is listed; the exit code is 1 then.
+    Reload {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the running server does: listeners, sessions, queue, limits in force
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Try it out: make a server with one account on free ports of this machine, and run it
     Quickstart {
         /// The folder, which is made when it is missing; remove it to be rid of everything
@@ -110,7 +126,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 13] = [
+const EXAMPLES: [(&[&str], &str); 15] = [
     (
         &[],
         "Examples:
@@ -214,6 +230,20 @@ then every attempt that is remembered.",
         "Example:
   rmail --config /etc/rmail/config.json check-config && systemctl reload rmail",
     ),
+    (
+        &["reload"],
+        "Example:
+  rmail --config /etc/rmail/config.json reload
+
+mail_root changes with a restart only. An address that can't be listened on is told, and the
+one before it stays.",
+    ),
+    (
+        &["status"],
+        "Examples:
+  rmail status
+  rmail status --json | jq '.servers[].sessions'",
+    ),
 ];
 
 /// Runs the command line of the process; `serve` is called when it asks for the server, and
@@ -294,6 +324,17 @@ fn execute(
             true => Ok(Outcome::Done),
             false => Ok(Outcome::Faulty),
         },
+        Command::Reload { json } => {
+            let store = open_configured(&path, program)?;
+            match control::reload(console, &*store, json)? {
+                true => Ok(Outcome::Done),
+                false => Ok(Outcome::Faulty),
+            }
+        }
+        Command::Status { json } => {
+            let store = open_configured(&path, program)?;
+            control::status(console, &*store, json).map(|()| Outcome::Done)
+        }
         Command::Quickstart { dir } => {
             // Its lines are pasted into a shell, where the program may not be in the path.
             let typed = std::env::args().next();
@@ -325,6 +366,12 @@ fn prepare(console: &mut Console<'_>, program: &str, path: &Path) -> Result<Prep
         config,
         config_path,
     })
+}
+
+/// Opens the store of the configuration in this file.
+fn open_configured(path: &Path, program: &str) -> Result<Arc<dyn Store>, Failure> {
+    let (config, _warnings) = settings::read(path, program)?;
+    open_store(&config)
 }
 
 /// Opens the store of a configuration, as one more process beside those that run.

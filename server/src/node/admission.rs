@@ -38,7 +38,7 @@ pub enum ListenerKind {
 }
 
 /// A listener to be opened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ListenerSpec {
     /// What is spoken there.
     pub kind: ListenerKind,
@@ -89,7 +89,7 @@ impl ListenerKind {
         }
     }
 
-    const fn served(self) -> Served {
+    pub(super) const fn served(self) -> Served {
         match self {
             Self::Smtp | Self::Submission | Self::Smtps => Served::Smtp,
             Self::Imap | Self::Imaps => Served::Imap,
@@ -108,7 +108,7 @@ impl ListenerKind {
 
 /// The protocols whose connections are counted together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Served {
+pub(super) enum Served {
     Smtp,
     Imap,
     Http,
@@ -138,11 +138,6 @@ impl ListenerSpec {
 }
 
 impl Node {
-    /// The listeners that the configuration asks for.
-    pub fn listeners(&self) -> Vec<ListenerSpec> {
-        listeners(&self.config)
-    }
-
     /// Somebody at `peer` has connected to our address `local`.
     pub fn handle_connection(
         &mut self,
@@ -181,7 +176,16 @@ impl Node {
         }
         tracing::debug!(session = id.0, peer = %peer.ip(), listener = kind.name(), "connected");
         let machine = self.machine(now, kind, peer.ip());
-        let tls = Some(TlsSide::Server(Arc::clone(&self.tls.config)));
+        let tls = match kind {
+            ListenerKind::Smtp => &self.inbound_tls,
+            ListenerKind::Submission
+            | ListenerKind::Smtps
+            | ListenerKind::Imap
+            | ListenerKind::Imaps
+            | ListenerKind::Http
+            | ListenerKind::Https => &self.tls.config,
+        };
+        let tls = Some(TlsSide::Server(Arc::clone(tls)));
         let session = Session::new(id, machine, tls, kind.is_implicit_tls(), now);
         Admission::Admitted(Box::new(session))
     }

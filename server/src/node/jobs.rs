@@ -244,8 +244,13 @@ pub enum Job {
     },
     /// Work for change notifications.
     Notify(NotifyJob),
-    /// Read the configuration again.
-    Reload,
+    /// Read the configuration and the certificate again.
+    Reload {
+        /// The configuration that is in force.
+        running: Arc<Config>,
+        /// The time.
+        now: UnixTime,
+    },
 }
 
 impl Job {
@@ -272,7 +277,7 @@ impl Job {
             | Self::ReadStored { .. }
             | Self::ReplyAutomatically { .. }
             | Self::Notify(_)
-            | Self::Reload => false,
+            | Self::Reload { .. } => false,
         }
     }
 
@@ -306,7 +311,7 @@ impl Job {
             | Self::Report { .. }
             | Self::ReplyAutomatically { .. }
             | Self::Notify(_)
-            | Self::Reload => None,
+            | Self::Reload { .. } => None,
         }
     }
 
@@ -573,7 +578,10 @@ impl Job {
                 outcome => Done::ReplyDecided(outcome),
             },
             Self::Notify(job) => Done::Notified(job.run(store, &*world.poster)),
-            Self::Reload => Done::Reloaded(outside::configuration::read(&world.config_path)),
+            Self::Reload { running, now } => {
+                let path = &world.config_path;
+                Done::Reloaded(outside::configuration::reread(path, &running, now))
+            }
         }
     }
 }

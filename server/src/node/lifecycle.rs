@@ -1,13 +1,12 @@
-//! Other processes, reload and shutdown.
+//! Other processes and shutdown.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use rmail_proto::{AccountId, Instant, Now};
 use rmail_store::{PeerNews, StoreError};
 
-use super::{Done, Job, Node, NodeAction, NodeTimer, SessionKind, admission, directory::Lookup};
+use super::{Done, Job, Node, NodeAction, NodeTimer, SessionKind, directory::Lookup};
 use crate::{
-    config::Config,
     limits,
     session::{SessionEvent, SessionId},
 };
@@ -112,12 +111,6 @@ impl Node {
         self.set_timer(now.at + limits::PEERS_INTERVAL, NodeTimer::Peers);
     }
 
-    /// SIGHUP: what the file says now holds from now on, as far as it needs no new listeners. A
-    /// faulty file changes nothing.
-    pub fn handle_reload(&mut self) {
-        self.run(Job::Reload);
-    }
-
     /// SIGTERM or SIGINT: no new connections; sessions end at their next boundary; what runs is
     /// finished.
     pub fn handle_stop(&mut self, now: Now) {
@@ -126,7 +119,7 @@ impl Node {
         }
         tracing::info!(sessions = self.sessions.len(), "stopping");
         self.stopping = Some(Stopping::Grace);
-        self.actions.push_back(NodeAction::StopListening);
+        self.want_listeners(Vec::new());
         let grace_until = now.at + limits::STOP_GRACE;
         self.set_timer(grace_until, NodeTimer::Grace);
         self.tell_all(grace_until, now.at + limits::STOP_GRACE_OUTBOUND);
@@ -322,32 +315,4 @@ impl Node {
             Err(error) => tracing::error!(%error, "other processes can't be seen"),
         }
     }
-
-    fn handle_reloaded(&mut self, outcome: Result<Box<Config>, String>) {
-        match outcome {
-            Ok(config) => {
-                tracing::info!("configuration read again");
-                if !is_same_start(&self.config, &config) {
-                    tracing::warn!(
-                        "addresses, ports, mail_root and tls change with a restart only"
-                    );
-                }
-                self.actions
-                    .push_back(NodeAction::SetLogLevel(config.log_level));
-                self.directory.forget();
-                self.config = Arc::from(config);
-                self.api = Arc::new(self.api.with_config(Arc::clone(&self.config)));
-                self.reconfigure_lookups();
-            }
-            Err(faults) => {
-                tracing::error!("the configuration is faulty and changes nothing: {faults}");
-            }
-        }
-    }
-}
-
-/// Whether two configurations open the same listeners, over the same mail and certificate.
-fn is_same_start(before: &Config, after: &Config) -> bool {
-    admission::listeners(before) == admission::listeners(after)
-        && (&before.mail_root, &before.tls) == (&after.mail_root, &after.tls)
 }

@@ -11,6 +11,7 @@ mod authentication;
 mod automatic_replies;
 mod conclusions;
 mod connections;
+mod control;
 mod delivery;
 mod directory;
 mod expansion;
@@ -18,6 +19,7 @@ mod http;
 mod imap;
 mod jobs;
 mod lifecycle;
+mod listeners;
 mod lookups;
 mod mailboxes;
 mod notifications;
@@ -31,17 +33,19 @@ mod writes;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use rustls::ServerConfig;
 
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
 pub use admission::{Admission, ListenerKind, ListenerSpec, listeners};
+pub use control::{RELOAD, ReloadReport, STATUS, Status};
 pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
@@ -96,8 +100,10 @@ pub enum NodeAction {
     CloseUdp(SocketId),
     /// Log at this level from now on.
     SetLogLevel(LogLevel),
-    /// Accept no more connections.
-    StopListening,
+    /// Open this listener; [`Node::handle_listening`] is owed.
+    Listen(ListenerSpec),
+    /// Close this listener; [`Node::handle_listener_closed`] is owed.
+    CloseListener(ListenerSpec),
     /// Everything that was begun is finished: end the process.
     Stopped,
 }
@@ -129,6 +135,8 @@ pub struct Node {
     config: Arc<Config>,
     api: Arc<Service>,
     tls: Arc<ServerTls>,
+    /// The same for port 25.
+    inbound_tls: Arc<ServerConfig>,
     client_tls: ClientTls,
     entropy: Entropy,
     actions: VecDeque<NodeAction>,
@@ -148,6 +156,9 @@ pub struct Node {
     lookups: lookups::Lookups,
     notifications: notifications::Notifications,
     peers: lifecycle::Peers,
+    listeners: listeners::Listeners,
+    reloads: control::Reloads,
+    started_at: Instant,
     timers: BTreeMap<(Instant, u64), NodeTimer>,
     timers_set: u64,
     stopping: Option<lifecycle::Stopping>,
@@ -249,9 +260,11 @@ impl Node {
         let seed = entropy.next_u64();
         let lookups = lookups::Lookups::new(&setup.config, setup.resolv_conf, seed);
         let api = Service::new(Arc::clone(&setup.config), setup.api_keys);
+        let listeners = admission::listeners(&setup.config);
         Self {
             api: Arc::new(api),
             config: setup.config,
+            inbound_tls: setup.tls.without_tickets(),
             tls: setup.tls,
             client_tls: setup.client_tls,
             entropy,
@@ -279,6 +292,9 @@ impl Node {
             lookups,
             notifications: notifications::Notifications::default(),
             peers: lifecycle::Peers::default(),
+            listeners: listeners::Listeners::new(listeners),
+            reloads: control::Reloads::default(),
+            started_at: Instant::default(),
             timers: BTreeMap::new(),
             timers_set: 0,
             stopping: None,
@@ -287,6 +303,7 @@ impl Node {
 
     /// The process is up: looks for mail that an earlier one left in the spool.
     pub fn handle_start(&mut self, now: Now) {
+        self.started_at = now.at;
         self.set_timer(now.at, NodeTimer::Claim);
         self.set_timer(now.at, NodeTimer::ClaimRemote);
         self.set_timer(now.at, NodeTimer::Peers);
@@ -343,9 +360,13 @@ impl Node {
         self.check_stopped(now);
     }
 
-    /// A datagram from another process on the same `mail_root`.
-    pub fn handle_datagram(&mut self, now: Now, bytes: &[u8]) {
+    /// A datagram from another process on the same `mail_root`; `from`: its socket, if it has a
+    /// name.
+    pub fn handle_datagram(&mut self, now: Now, from: Option<&Path>, bytes: &[u8]) {
         self.handle_hint(now, bytes);
+        if let Some(from) = from {
+            self.handle_command(now, from, bytes);
+        }
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod configuration;
 pub mod hints;
 pub mod http_client;

@@ -16,6 +16,7 @@ use rmail_proto::{DateTime, UnixTime};
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
+    server::NoServerSessionStorage,
     sign::SingleCertAndKey,
     version::{TLS12, TLS13},
 };
@@ -86,6 +87,17 @@ impl ServerTls {
             warnings,
             renewed,
         })
+    }
+}
+
+impl ServerTls {
+    /// For port 25: the same, but no session is resumed and no ticket given out. Other servers
+    /// connect rarely, and a ticket would only link what they send.
+    pub fn without_tickets(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config);
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Arc::new(config)
     }
 }
 

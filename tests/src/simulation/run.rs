@@ -152,7 +152,7 @@ fn audit_all(cast: &mut Cast, scene: &Scene, plan: &Plan) {
         let world = scene.world();
         let counts = world.counts();
         let cuts = counts.kills + counts.power_losses + counts.streams_lost + counts.stalls;
-        let cuts = cuts + counts.partitions - u64::from(plan.town.is_some());
+        let cuts = cuts + counts.partitions;
         cuts + disk_faults(&world, plan) + interruptions.iter().sum::<u64>()
     };
     for host in hosts(plan) {

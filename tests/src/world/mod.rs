@@ -373,7 +373,10 @@ impl World {
     ) -> Option<StreamId> {
         self.touched += 1;
         let process = self.hosts[host.0].servers[server.0].as_mut();
-        let process = process.filter(|process| process.is_listening)?;
+        let process = process.filter(|process| {
+            let mut open = process.node.listeners().into_iter();
+            open.any(|spec| spec.kind == listener)
+        })?;
         self.streams_opened += 1;
         let id = StreamId(self.streams_opened);
         let peer = ([127, 0, 0, 1], 40_000).into();
@@ -504,7 +507,7 @@ impl World {
                 let is_its =
                     |process: &&mut Process| process.hint_socket.file_name() == to.file_name();
                 if let Some(process) = processes.find(is_its) {
-                    process.node.handle_datagram(now, &bytes);
+                    process.node.handle_datagram(now, None, &bytes);
                 }
             }
             Happening::Dialled(process, session, to) => self.connect_session(process, session, to),
@@ -589,9 +592,14 @@ impl World {
                     self.sockets.remove(&(id, socket));
                 }
                 NodeAction::SetLogLevel(_) => {}
-                NodeAction::StopListening => {
+                NodeAction::Listen(spec) => {
                     if let Some(process) = self.process(id) {
-                        process.is_listening = false;
+                        process.node.handle_listening(spec, Ok(()));
+                    }
+                }
+                NodeAction::CloseListener(spec) => {
+                    if let Some(process) = self.process(id) {
+                        process.node.handle_listener_closed(spec);
                     }
                 }
                 NodeAction::Stopped => {

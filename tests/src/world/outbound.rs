@@ -93,6 +93,12 @@ impl World {
         }
     }
 
+    /// Nobody ever answers there.
+    pub fn silence(&mut self, address: IpAddr) {
+        let never = self.now.at + Duration::from_secs(1000 * 24 * 60 * 60);
+        self.network.cuts.insert((address, None), never);
+    }
+
     fn are_cut_off(&self, from: IpAddr, to: IpAddr) -> bool {
         let pairs = [(from, None), (to, None), (from, Some(to)), (to, Some(from))];
         let until = |pair| self.network.cuts.get(pair);
@@ -175,7 +181,7 @@ impl World {
         processes.find_map(|process| {
             let listeners = process.node.listeners().into_iter();
             let mut kinds = listeners.filter(|spec| spec.address.port() == to.port());
-            let kind = kinds.next().filter(|_| process.is_listening)?.kind;
+            let kind = kinds.next()?.kind;
             Some(Listener::Process(process.id, kind))
         })
     }

@@ -45,7 +45,6 @@ pub(super) struct Process {
     pub(super) world: JobWorld,
     /// Where hints for it arrive, as it sees the disk itself.
     pub(super) hint_socket: PathBuf,
-    pub(super) is_listening: bool,
     /// Last: the store is closed while its disk is there.
     mount: Mount,
 }
@@ -85,7 +84,6 @@ impl Process {
             node,
             world,
             hint_socket,
-            is_listening: true,
             mount,
         })
     }

@@ -21,7 +21,10 @@ use super::{
     },
     Job, Loaded,
 };
-use crate::{api::answer::Answer, config::Config, outbound::report::Report, session::SessionId};
+use crate::{
+    api::answer::Answer, outbound::report::Report, outside::configuration::Reread,
+    session::SessionId,
+};
 
 /// A finished [`Job`].
 #[derive(Debug)]
@@ -193,7 +196,7 @@ pub enum Done {
     /// Of `Notify`.
     Notified(NotifyDone),
     /// Of `Reload`: the configuration, or why it changes nothing.
-    Reloaded(Result<Box<Config>, String>),
+    Reloaded(Result<Box<Reread>, Vec<String>>),
 }
 
 impl Done {

@@ -21,7 +21,7 @@ impl Site {
         let results = self.world.store.write_aliases(vec![write]).unwrap();
         results.into_iter().for_each(|result| result.unwrap());
         // As a hint of another process would.
-        self.node.handle_datagram(self.now, b"directory");
+        self.node.handle_datagram(self.now, None, b"directory");
         self.settle();
     }
 
@@ -154,7 +154,7 @@ fn recipients_are_those_that_lead_to_somebody() {
         assert_eq!(site.rcpt(name), answer, "{name}, from memory");
     }
     site.write_directory(DirectoryWrite::DeleteAccount(ann));
-    site.node.handle_datagram(site.now, b"directory");
+    site.node.handle_datagram(site.now, None, b"directory");
     for name in ["info", "sales-7", "ann"] {
         assert_eq!(site.rcpt(name), "550 5.1.1", "{name}");
     }
@@ -301,7 +301,9 @@ fn a_loop_that_a_removal_has_left_ends_at_rcpt_and_in_delivery() {
     assert_eq!(town.site.rcpt("anybody"), "250");
     town.site
         .write_directory(DirectoryWrite::DeleteAccount(bob.unwrap().id));
-    town.site.node.handle_datagram(town.site.now, b"directory");
+    town.site
+        .node
+        .handle_datagram(town.site.now, None, b"directory");
     assert_eq!(town.site.rcpt("anybody"), "550 5.1.1");
     town.send(&["anybody@mail.example"]);
     assert!(town.inbox("ann")[0].contains("Status: 5.1.1"));

@@ -184,7 +184,8 @@ impl Site {
                 | NodeAction::CloseUdp(_)
                 | NodeAction::SendDatagram { .. }
                 | NodeAction::SetLogLevel(_)
-                | NodeAction::StopListening
+                | NodeAction::Listen(_)
+                | NodeAction::CloseListener(_)
                 | NodeAction::Stopped => {}
             }
         }
@@ -357,7 +358,7 @@ fn looks_at_other_processes_do_not_pile_up() {
     let mut site = Site::new();
     for _ in 0..10 {
         site.pass(limits::PEERS_INTERVAL);
-        site.node.handle_datagram(site.now, b"directory");
+        site.node.handle_datagram(site.now, None, b"directory");
         site.drain();
     }
     let is_look = |job: &&Job| matches!(job, Job::LookAtPeers);
@@ -409,7 +410,7 @@ fn what_is_written_while_a_mailbox_is_loaded_is_asked_for() {
     let load = site.jobs.pop_front().expect("the mailbox is loaded");
     let loaded = load.run(&site.world);
     let hint = format!("account {}", account.0);
-    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.node.handle_datagram(site.now, None, hint.as_bytes());
     site.drain();
     assert!(site.jobs.is_empty(), "nobody has it open");
     site.finish(loaded);
@@ -428,11 +429,11 @@ fn what_changes_while_changes_are_asked_for_is_asked_for_again() {
     site.ask(session, Call::Imap(select, None));
     site.settle();
     let hint = format!("account {}", account.0);
-    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.node.handle_datagram(site.now, None, hint.as_bytes());
     site.drain();
     let asked = site.jobs.pop_front().expect("the mailbox is asked for");
     let answered = asked.run(&site.world);
-    site.node.handle_datagram(site.now, hint.as_bytes());
+    site.node.handle_datagram(site.now, None, hint.as_bytes());
     site.drain();
     site.finish(answered);
     assert!(is_asked_for_changes(&site));
@@ -453,7 +454,7 @@ fn refreshes_of_a_mailbox_do_not_pile_up_and_a_busy_one_is_tried_again() {
     site.settle();
     for _ in 0..10 {
         let hint = format!("account {}", account.0);
-        site.node.handle_datagram(site.now, hint.as_bytes());
+        site.node.handle_datagram(site.now, None, hint.as_bytes());
         site.drain();
     }
     assert_eq!(site.jobs.len(), 1);

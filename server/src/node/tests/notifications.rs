@@ -69,7 +69,7 @@ impl Site {
 
     /// A hint of another process.
     fn hear(&mut self, hint: &str) {
-        self.node.handle_datagram(self.now, hint.as_bytes());
+        self.node.handle_datagram(self.now, None, hint.as_bytes());
         self.settle();
     }
 

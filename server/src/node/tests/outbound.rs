@@ -21,6 +21,8 @@ pub(super) enum Conduct {
     Down,
     /// It takes the content and says nothing.
     Stalls,
+    /// It takes recipients and does not ask for the content.
+    StallsBefore,
     /// It takes the content and hangs up.
     HangsUp,
     /// It has no time.
@@ -325,7 +327,7 @@ impl Talk {
             return match conduct {
                 Conduct::Stalls => None,
                 Conduct::HangsUp => Some(Answer::HangUp),
-                Conduct::Honest | Conduct::Down | Conduct::Busy => {
+                Conduct::Honest | Conduct::Down | Conduct::Busy | Conduct::StallsBefore => {
                     for recipient in self.recipients.drain(..) {
                         *seen.taken.entry(recipient).or_default() += 1;
                     }
@@ -355,6 +357,7 @@ impl Talk {
                 self.recipients.push(path);
                 say("250 2.1.5 ok")
             }
+            "DATA" if conduct == Conduct::StallsBefore => None,
             "DATA" => {
                 self.in_data = true;
                 say("354 go on")
@@ -633,7 +636,7 @@ fn what_was_accepted_outlives_the_process_wherever_it_dies() {
 #[test]
 fn refusal_is_not_forgotten_when_the_server_stops() {
     let mut town = Town::new();
-    town.set(ONE, Conduct::Stalls);
+    town.set(ONE, Conduct::StallsBefore);
     town.send(&["no@one.example", "yes@one.example"]);
     let (now, sender) = (town.site.now, town.sender);
     town.site.node.handle_stop(now);

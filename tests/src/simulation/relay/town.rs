@@ -141,6 +141,7 @@ impl Town {
     /// One host, and one peer that does what it is asked.
     pub(in super::super) fn script() -> Self {
         let peer = Peer {
+            address: SocketAddr::from(([10, 0, 0, 101], 25)),
             whims: Vec::new(),
             opens_after: Some(Duration::ZERO),
             is_lmtp: false,
@@ -249,7 +250,7 @@ impl Town {
             let conduct = trouble.conduct.clone();
             world.dns().set_conduct_of(&trouble.name, conduct);
         }
-        world.cut_off(SILENT.into(), None, 1000 * DAY);
+        world.silence(SILENT.into());
     }
 
     /// Puts down what its people expect.

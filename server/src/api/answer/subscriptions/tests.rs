@@ -37,8 +37,6 @@ const HOOK: &str = "https://hooks.example/hook";
 type PlainBehaviour = fn(&str) -> Result<PostAnswer, PostError>;
 type Behaviour = Box<dyn Fn(&str) -> Result<PostAnswer, PostError> + Send>;
 
-type Answering = fn(&str) -> Result<PostAnswer, PostError>;
-
 struct World {
     store: SqliteStore,
     service: Service,

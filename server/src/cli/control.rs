@@ -1,0 +1,187 @@
+//! `reload` and `status`: what is asked of the servers that run.
+
+use std::time::Duration;
+
+use rmail_proto::{DateTime, UnixTime};
+use rmail_store::{QueueFilter, Store};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{console::Console, failure::Failure};
+use crate::{
+    limits,
+    node::{RELOAD, ReloadReport, STATUS, Status},
+    outside::{clock, commands},
+};
+
+/// How long servers may take for a reload, certificates and listeners included.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long servers may take to tell their state.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `status --json` prints.
+#[derive(Serialize)]
+struct WholeStatus {
+    servers: Vec<Status>,
+    queue: QueueStatus,
+}
+
+/// Messages that are not finished, of all servers together.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct QueueStatus {
+    messages: usize,
+    held: usize,
+    /// Not all were counted.
+    is_more: bool,
+}
+
+/// Has all servers read their configuration again; true when it holds now.
+pub(super) fn reload(
+    console: &mut Console<'_>,
+    store: &dyn Store,
+    json: bool,
+) -> Result<bool, Failure> {
+    let reports: Vec<ReloadReport> = ask(store, RELOAD, RELOAD_PATIENCE)?;
+    let is_good = reports.iter().all(|report| report.faults.is_empty());
+    if json {
+        console.json(&reports)?;
+        return Ok(is_good);
+    }
+    for report in &reports {
+        for fault in &report.faults {
+            console.line(&format!("fault    {fault}"))?;
+        }
+        for warning in &report.warnings {
+            console.line(&format!("warning  {warning}"))?;
+        }
+        let verdict = match report.faults.is_empty() {
+            true => "has read its configuration again",
+            false => "goes on as it was: nothing has changed",
+        };
+        console.line(&format!("server {} {verdict}", report.pid))?;
+    }
+    Ok(is_good)
+}
+
+/// Shows what the servers do.
+pub(super) fn status(
+    console: &mut Console<'_>,
+    store: &dyn Store,
+    json: bool,
+) -> Result<(), Failure> {
+    let servers: Vec<Status> = ask(store, STATUS, STATUS_PATIENCE)?;
+    let queue = queue_status(store)?;
+    if json {
+        return console.json(&WholeStatus { servers, queue });
+    }
+    for server in &servers {
+        show(console, server)?;
+    }
+    let more = if queue.is_more { " at least" } else { "" };
+    let QueueStatus { messages, held, .. } = queue;
+    console.line(&format!(
+        "queue{more}: {messages} messages, {held} of them held"
+    ))
+}
+
+fn show(console: &mut Console<'_>, server: &Status) -> Result<(), Failure> {
+    let stopping = if server.is_stopping { ", stopping" } else { "" };
+    console.line(&format!(
+        "server {}: rmail {}, up {}{stopping}",
+        server.pid,
+        server.version,
+        span(server.uptime_seconds)
+    ))?;
+    for listener in &server.listeners {
+        let (name, address) = (&listener.name, listener.address.to_string());
+        console.line(&format!("  {name:<11} {address:<24} {}", listener.state))?;
+    }
+    let (sessions, limits) = (&server.sessions, &server.limits);
+    let count = |now: usize, most: usize| format!("{now} of {most}");
+    console.line(&format!(
+        "  sessions    smtp {}, imap {}, http {}, to other servers {}; {} logged in",
+        count(sessions.smtp, limits.smtp_max_connections),
+        count(sessions.imap, limits.imap_max_connections),
+        count(sessions.http, limits.http_max_connections),
+        sessions.outbound,
+        sessions.logged_in,
+    ))?;
+    let clients = &server.rate_limit;
+    console.line(&match limits.rate_limit_enabled {
+        true => format!(
+            "  rate limit  on: {} clients known, {} locked out",
+            clients.tracked, clients.locked_out
+        ),
+        false => "  rate limit  off".to_owned(),
+    })?;
+    let until = UnixTime(server.certificate_not_after);
+    let until = DateTime::utc(until).rfc3339().to_string();
+    let ended = match server.certificate_not_after < clock::unix_now().0 {
+        true => " (it has ended)",
+        false => "",
+    };
+    console.line(&format!("  certificate until {until}{ended}"))
+}
+
+fn queue_status(store: &dyn Store) -> Result<QueueStatus, Failure> {
+    let count = |filter: &QueueFilter| store.queue(filter, None, limits::STATUS_QUEUE_COUNTED);
+    let all = count(&QueueFilter::default())?.len();
+    let held = QueueFilter {
+        is_held: true,
+        ..QueueFilter::default()
+    };
+    Ok(QueueStatus {
+        messages: all,
+        held: count(&held)?.len(),
+        is_more: all == limits::STATUS_QUEUE_COUNTED,
+    })
+}
+
+/// The two largest units.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Asks every server on the `mail_root`; at least one must answer.
+fn ask<T: DeserializeOwned>(
+    store: &dyn Store,
+    command: &str,
+    patience: Duration,
+) -> Result<Vec<T>, Failure> {
+    let (own, servers) = (store.hint_socket(), store.look_at_peers()?.sockets);
+    let asked = commands::ask(&own, &servers, command, patience);
+    let asked = asked.map_err(|error| Failure::file(&own, "used", &error))?;
+    if asked.servers == 0 {
+        return Err(Failure(
+            "no server runs on this mail_root: start it first".to_owned(),
+        ));
+    }
+    if asked.answers.is_empty() {
+        return Err(Failure(format!(
+            "the server has not answered within {} seconds: see its log",
+            patience.as_secs()
+        )));
+    }
+    let answers = asked.answers.iter().map(|json| serde_json::from_str(json));
+    answers
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure(format!("a server of another version answers: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let told = [5, 65, 3_599, 7_260, 90_000].map(span);
+        let expected = ["5 s", "1 min 5 s", "59 min 59 s", "2 h 1 min", "1 d 1 h"];
+        assert_eq!(told, expected);
+    }
+}
