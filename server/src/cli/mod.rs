@@ -4,6 +4,7 @@ mod alias;
 mod check;
 mod console;
 mod control;
+mod diagnostics;
 mod directory;
 mod failure;
 mod import;
@@ -109,6 +110,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Try the running server as its clients do: eight phases, each with a verdict and a remedy
+    ///
+    /// Configuration, storage, TLS, ports, SMTP, IMAP, the HTTP API, delivery and limits. It makes
+    /// an account of its own, rmail-diagnostics-…, and removes it with all its mail, also on
+    /// Ctrl-C. Nothing is sent to other servers. The exit code is 0 when no phase failed or could
+    /// not be run, else 1.
+    Diagnostics {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Try it out: make a server with one account on free ports of this machine, and run it
     Quickstart {
         /// The folder, which is made when it is missing; remove it to be rid of everything
@@ -126,7 +138,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 15] = [
+const EXAMPLES: [(&[&str], &str); 16] = [
     (
         &[],
         "Examples:
@@ -239,6 +251,16 @@ mail_root changes with a restart only. An address that can't be listened on is t
 one before it stays.",
     ),
     (
+        &["diagnostics"],
+        "Examples:
+  rmail diagnostics
+  sudo -u rmail rmail --config /etc/rmail/config.json diagnostics
+  rmail diagnostics --json | jq '.phases[] | {phase, verdict}'
+
+Run it on the server's machine, as the user that the server runs as. Keep 127.0.0.1 in
+rate_limit.whitelist: else the diagnostics are rate-limited themselves, and say so.",
+    ),
+    (
         &["status"],
         "Examples:
   rmail status
@@ -335,6 +357,10 @@ fn execute(
             let store = open_configured(&path, program)?;
             control::status(console, &*store, json).map(|()| Outcome::Done)
         }
+        Command::Diagnostics { json } => match diagnostics::run(console, &path, json)? {
+            true => Ok(Outcome::Done),
+            false => Ok(Outcome::Faulty),
+        },
         Command::Quickstart { dir } => {
             // Its lines are pasted into a shell, where the program may not be in the path.
             let typed = std::env::args().next();

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
 use super::interrupt::Interrupt;
@@ -36,22 +37,39 @@ impl Dialer {
     ///
     /// Those of the connection, here and in all that follows; `TimedOut` or `WouldBlock` when
     /// nothing comes in time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a command has no runtime to ask for a connection"
-    )]
     pub fn dial(&self, address: SocketAddr) -> io::Result<Client> {
         self.check_interrupt()?;
-        let stream = TcpStream::connect_timeout(&address, limits::DIAGNOSTICS_TIME)?;
+        self.client(TcpStream::connect_timeout(
+            &address,
+            limits::DIAGNOSTICS_TIME,
+        )?)
+    }
+
+    /// Connects from an address of this machine.
+    ///
+    /// # Errors
+    ///
+    /// See [`dial`](Self::dial); also when this machine has no such address.
+    pub fn dial_from(&self, source: IpAddr, address: SocketAddr) -> io::Result<Client> {
+        self.check_interrupt()?;
+        let family = match source {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        net::bind(&socket, &SocketAddr::new(source, 0))?;
+        net::connect(&socket, &address)?;
+        self.client(TcpStream::from(socket))
+    }
+
+    fn client(&self, stream: TcpStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(limits::DIAGNOSTICS_TIME))?;
         stream.set_write_timeout(Some(limits::DIAGNOSTICS_TIME))?;
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?.ip();
+        let interrupt = self.interrupt.clone();
         Ok(Client {
-            stream: BufReader::new(Stream {
-                kind: StreamKind::Clear(stream),
-                interrupt: self.interrupt.clone(),
-            }),
+            stream: BufReader::new(Stream::Clear(Socket { stream, interrupt })),
             dialer: self.clone(),
             local,
         })
@@ -87,10 +105,9 @@ impl Client {
             let text = "something came in clear before the TLS handshake";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let Stream { kind, interrupt } = stream.into_inner();
-        let mut socket = match kind {
-            StreamKind::Clear(socket) => socket,
-            StreamKind::Tls(_) => unreachable!("a client starts TLS once"),
+        let mut socket = match stream.into_inner() {
+            Stream::Clear(socket) => socket,
+            Stream::Tls(_) => unreachable!("a client starts TLS once"),
         };
         let name = dialer.server_name.clone();
         let connection = ClientConnection::new(Arc::clone(&dialer.tls), name);
@@ -98,9 +115,9 @@ impl Client {
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
-        let kind = StreamKind::Tls(Box::new(StreamOwned::new(connection, socket)));
+        let stream = Stream::Tls(Box::new(StreamOwned::new(connection, socket)));
         Ok(Self {
-            stream: BufReader::new(Stream { kind, interrupt }),
+            stream: BufReader::new(stream),
             dialer,
             local,
         })
@@ -152,47 +169,62 @@ impl Client {
     }
 }
 
-struct Stream {
-    kind: StreamKind,
+enum Stream {
+    Clear(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+/// A socket on which a signal ends what waits: with a time limit the operating system does not
+/// take it up again by itself.
+struct Socket {
+    stream: TcpStream,
     interrupt: Interrupt,
 }
 
-enum StreamKind {
-    Clear(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Read for Stream {
+impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.kind {
-            StreamKind::Clear(stream) => stream.read(buffer),
-            StreamKind::Tls(stream) => stream.read(buffer),
-        };
-        // Whoever reads on after a signal would wait for the rest of the time.
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                match self.interrupt.has_come() {
-                    true => Err(interrupted()),
-                    false => Err(error),
-                }
+        match self.stream.read(buffer) {
+            Err(error)
+                if error.kind() == io::ErrorKind::Interrupted && self.interrupt.has_come() =>
+            {
+                Err(interrupted())
             }
             read => read,
         }
     }
 }
 
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.kind {
-            StreamKind::Clear(stream) => stream.write(bytes),
-            StreamKind::Tls(stream) => stream.write(bytes),
+        match self {
+            Self::Clear(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.kind {
-            StreamKind::Clear(stream) => stream.flush(),
-            StreamKind::Tls(stream) => stream.flush(),
+        match self {
+            Self::Clear(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -7,10 +7,8 @@ use std::{
     thread,
 };
 
-use rmail_proto::{Address, Secret};
-use rmail_store::{
-    AccountId, DirectoryWrite, Operation, QueueFilter, SpoolWrite, Store, StoreError,
-};
+use rmail_proto::{AccountId, Address, Secret};
+use rmail_store::{DirectoryWrite, Operation, QueueFilter, SpoolWrite, Store, StoreError};
 
 use crate::{
     cli::{
@@ -38,9 +36,9 @@ pub(super) struct Workplace {
 }
 
 /// An account of its own; it goes, with all its mail, when this is dropped.
-pub(super) struct TestAccount<'w> {
-    workplace: &'w Workplace,
-    id: AccountId,
+pub(super) struct TestAccount {
+    pub(super) workplace: Workplace,
+    pub(super) id: AccountId,
     pub(super) address: Address,
     pub(super) password: Secret<String>,
     is_removed: bool,
@@ -77,10 +75,9 @@ impl Workplace {
     }
 
     /// Makes an account in the first domain; the server knows it at once.
-    pub(super) fn make_account(&self) -> Result<TestAccount<'_>, Failure> {
+    pub(super) fn make_account(self) -> Result<TestAccount, Failure> {
         let directory = self.directory();
-        let domain = self.config.domains.first();
-        let domain = domain.expect("a configuration has a domain");
+        let domain = &self.config.domains[0];
         let text = format!("{NAME}{:016x}@{domain}", random::seed());
         let address = directory.parse_address(&text)?;
         let password = Secret::new(random::password());
@@ -146,8 +143,7 @@ impl Workplace {
                 operation: Operation::Drop,
             });
             let drops: Vec<SpoolWrite> = drops.collect();
-            let results =
-                while_busy(|| self.store.write_spool(clock::unix_now(), drops.clone()))?;
+            let results = while_busy(|| self.store.write_spool(clock::unix_now(), drops.clone()))?;
             for result in results {
                 match result {
                     Ok(_) | Err(StoreError::NoSuchEntry | StoreError::InDelivery) => {}
@@ -167,8 +163,8 @@ impl Workplace {
     }
 }
 
-impl TestAccount<'_> {
-    /// Where its mail lies.
+impl TestAccount {
+    /// Removes it, with what of its mail is in the queue; if that fails, what is left behind.
     pub(super) fn remove(mut self) -> Result<(), Failure> {
         self.is_removed = true;
         let removed = self.workplace.remove(self.id, &self.address);
@@ -182,7 +178,7 @@ impl TestAccount<'_> {
     }
 }
 
-impl Drop for TestAccount<'_> {
+impl Drop for TestAccount {
     fn drop(&mut self) {
         if !self.is_removed {
             // The next diagnostics find it.

@@ -7,7 +7,7 @@ use crate::cli::{console::Console, failure::Failure};
 
 /// How something is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
     /// As it should be.
     Ok,
@@ -15,8 +15,19 @@ pub(super) enum Verdict {
     Warning,
     /// It does not work, or is not safe.
     Failed,
-    /// It was not looked at.
-    Skipped,
+    /// It is off in the configuration.
+    Disabled,
+    /// It was not looked at, as something that it takes was not there.
+    NotRun,
+}
+
+/// Why a phase has no findings.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Absence {
+    /// It is off in the configuration.
+    Disabled(String),
+    /// Something that it takes was not there.
+    NotRun(String),
 }
 
 /// One thing that was seen.
@@ -36,7 +47,7 @@ pub(super) struct Findings(Vec<Finding>);
 pub(super) struct PhaseReport {
     pub(super) phase: Phase,
     pub(super) verdict: Verdict,
-    /// Why it was skipped.
+    /// Why it was not gone through.
     reason: Option<String>,
     findings: Vec<Finding>,
 }
@@ -44,7 +55,7 @@ pub(super) struct PhaseReport {
 /// All of it: what `--json` prints.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Whether no phase failed, all were gone through that were wanted, and nothing is left over.
+    /// Whether no phase failed or was left out, and nothing is left behind.
     pub(super) ok: bool,
     pub(super) configuration: String,
     pub(super) interrupted: bool,
@@ -59,7 +70,8 @@ impl Verdict {
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Failed => "FAILED",
-            Self::Skipped => "skipped",
+            Self::Disabled => "disabled",
+            Self::NotRun => "not run",
         }
     }
 }
@@ -78,6 +90,18 @@ impl Findings {
     /// It is not as it should be.
     pub(super) fn fail(&mut self, evidence: impl Into<String>, remedy: impl Into<String>) {
         self.note(Verdict::Failed, evidence.into(), Some(remedy.into()));
+    }
+
+    /// The server must refuse this, and has answered so.
+    pub(super) fn refusal(&mut self, what: &str, answer: &str, is_refused: bool) {
+        match is_refused {
+            true => self.ok(format!("{what} is refused: {answer}")),
+            false => self.fail(
+                format!("{what} is not refused: {answer}"),
+                "see by \"rmail status\" whether this port is rmail's; if it is, stop the server: \
+                 this must not be",
+            ),
+        }
     }
 
     /// What was tried could not be done.
@@ -107,10 +131,14 @@ impl Findings {
 
 impl PhaseReport {
     /// A phase that was not gone through.
-    pub(super) fn skipped(phase: Phase, reason: String) -> Self {
+    pub(super) fn absent(phase: Phase, absence: Absence) -> Self {
+        let (verdict, reason) = match absence {
+            Absence::Disabled(reason) => (Verdict::Disabled, reason),
+            Absence::NotRun(reason) => (Verdict::NotRun, reason),
+        };
         Self {
             phase,
-            verdict: Verdict::Skipped,
+            verdict,
             reason: Some(reason),
             findings: Vec::new(),
         }
@@ -151,7 +179,7 @@ impl Report {
         for (verdict, word) in [
             (Verdict::Failed, "failed"),
             (Verdict::Warning, "with a warning"),
-            (Verdict::Skipped, "skipped"),
+            (Verdict::NotRun, "not run"),
         ] {
             let names = names(verdict);
             if !names.is_empty() {
@@ -159,10 +187,14 @@ impl Report {
             }
         }
         let summary = match parts.is_empty() {
-            true => format!("all {} phases are ok", self.phases.len()),
+            true => "nothing is wrong".to_owned(),
             false => parts.join("; "),
         };
-        let interrupted = if self.interrupted { "interrupted; " } else { "" };
+        let interrupted = if self.interrupted {
+            "interrupted; "
+        } else {
+            ""
+        };
         console.line(&format!("\n{interrupted}{summary}"))
     }
 }
@@ -196,12 +228,12 @@ mod tests {
             interrupted: false,
             phases: vec![
                 findings.into_report(Phase::Ports),
-                PhaseReport::skipped(Phase::Smtp, "x".to_owned()),
+                PhaseReport::absent(Phase::Smtp, Absence::NotRun("x".to_owned())),
                 Findings::default().into_report(Phase::Imap),
             ],
             left_behind: None,
         };
         let transcript = Transcript::of("", |console| report.show_summary(console));
-        assert_eq!(transcript.output, "\nfailed: ports; skipped: smtp\n");
+        assert_eq!(transcript.output, "\nfailed: ports; not run: smtp\n");
     }
 }

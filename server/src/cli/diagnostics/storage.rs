@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    account::{TestFile, Workplace},
+    account::{TestAccount, TestFile, Workplace},
     report::Findings,
 };
 use crate::{
@@ -29,8 +29,8 @@ const PRIVATE: [&str; 8] = [
     "tls/key.pem",
 ];
 
-/// Looks at the folder; the store in it, when it can be used.
-pub(super) fn check(config: &Config, findings: &mut Findings) -> Option<Workplace> {
+/// Looks at the folder; an account in it, when one can be made.
+pub(super) fn check(config: &Config, findings: &mut Findings) -> Option<TestAccount> {
     let root = &config.mail_root;
     let shown = root.display();
     let metadata = match fs::metadata(root) {
@@ -50,22 +50,21 @@ pub(super) fn check(config: &Config, findings: &mut Findings) -> Option<Workplac
             return None;
         }
     };
-    check_owner(root, metadata.uid(), findings);
+    if !is_of_same_user(root, metadata.uid(), findings) {
+        return None;
+    }
     check_permissions(root, findings);
     check_room(config, findings);
     if !check_writing(root, findings) {
         return None;
     }
-    let workplace = open_store(config).and_then(|store| Workplace::take(store, config));
-    match workplace.and_then(|workplace| Ok((workplace.remove_leftovers()?, workplace))) {
-        Ok((leftovers, workplace)) => {
-            findings.ok("accounts, mail and queue can be opened");
-            for address in leftovers {
-                findings.ok(format!(
-                    "{address}, which earlier diagnostics left when they were killed, is removed"
-                ));
-            }
-            Some(workplace)
+    match open(config, findings) {
+        Ok(account) => {
+            findings.ok(format!(
+                "the store can be written: {} is made for what follows, and removed afterwards",
+                account.address
+            ));
+            Some(account)
         }
         Err(Failure(reason)) => {
             findings.fail(reason, "see to it, then run this again");
@@ -74,18 +73,29 @@ pub(super) fn check(config: &Config, findings: &mut Findings) -> Option<Workplac
     }
 }
 
-fn check_owner(root: &Path, owner: u32, findings: &mut Findings) {
+fn open(config: &Config, findings: &mut Findings) -> Result<TestAccount, Failure> {
+    let workplace = Workplace::take(open_store(config)?, config)?;
+    for address in workplace.remove_leftovers()? {
+        findings.ok(format!(
+            "{address}, which diagnostics left behind that were killed, is removed"
+        ));
+    }
+    workplace.make_account()
+}
+
+/// Whether what this writes is the server's: a file of another user is one that it can't use.
+fn is_of_same_user(root: &Path, owner: u32, findings: &mut Findings) -> bool {
+    let directory = fs::metadata(root.join("directory.db"));
+    let owner = directory.map_or(owner, |metadata| metadata.uid());
     let own = rustix::process::geteuid().as_raw();
     if own != owner {
         let shown = root.display();
-        findings.warn(
-            format!("{shown} belongs to the user {owner}, and this runs as the user {own}"),
-            format!(
-                "run this as the user that the server runs as (sudo -u '#{owner}' …): files that \
-                 it makes must be that user's"
-            ),
+        findings.fail(
+            format!("what is in {shown} belongs to the user {owner}, and this runs as {own}"),
+            format!("run this as the user that the server runs as: sudo -u '#{owner}' …"),
         );
     }
+    own == owner
 }
 
 fn check_permissions(root: &Path, findings: &mut Findings) {
@@ -135,7 +145,10 @@ fn check_room(config: &Config, findings: &mut Findings) {
     let evidence = format!("{mib} MiB are free in {shown}; a message may have {message_mib} MiB");
     let remedy = "make room, or give mail_root a larger disk";
     if room.f_files > 0 && room.f_favail == 0 {
-        findings.fail(format!("{shown} takes no more files (no free inodes)"), remedy);
+        findings.fail(
+            format!("{shown} takes no more files (no free inodes)"),
+            remedy,
+        );
     } else if free < message {
         findings.fail(evidence, remedy);
     } else if free / limits::DIAGNOSTICS_ROOM_MESSAGES < message {

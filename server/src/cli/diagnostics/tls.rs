@@ -93,8 +93,8 @@ fn check_dates(
     let (begin, end) = (inspection.not_before, inspection.not_after);
     let days = (end.0 - now.0) / DAY_SECONDS;
     let remedy = match &config.tls {
-        Tls::Files { .. } => "put a new one there, and restart the server",
-        Tls::SelfSigned => "restart the server, which makes a new one",
+        Tls::Files { .. } => "put a new one there, and run \"rmail reload\"",
+        Tls::SelfSigned => "run \"rmail reload\", which makes a new one",
     };
     if now < begin {
         findings.fail(

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fmt, io, net::IpAddr};
 
-use crate::tls::OTHER_CERTIFICATE;
+use crate::{config::RateLimit, tls::OTHER_CERTIFICATE};
 
 /// What came instead of what should.
 #[derive(Debug)]
@@ -26,11 +26,16 @@ pub(super) fn is_limiters(text: &str) -> bool {
     text.contains("from you") || text.contains("too many failed logins")
 }
 
+/// Whether the limiter lets this address do what it wants.
+pub(super) fn is_exempt(limits: &RateLimit, from: IpAddr) -> bool {
+    !limits.enabled || limits.whitelist.iter().any(|it| it.contains(from))
+}
+
 /// How to be exempt from the limits.
 pub(super) fn whitelist_remedy(from: IpAddr) -> String {
     format!(
-        "put \"{from}\" into rate_limit.whitelist (where 127.0.0.1 and ::1 are by default), send \
-         the server a SIGHUP, and run this again"
+        "put \"{from}\" into rate_limit.whitelist (where 127.0.0.1 and ::1 are by default), run \
+         \"rmail reload\", and then this again"
     )
 }
 
@@ -49,12 +54,12 @@ impl Trouble {
                 _ => "look into the server's log for why it ended the connection",
             },
             Self::Tls(_) => {
-                "see whether another program has this port; else restart the server, which reads \
-                 its certificate when it starts"
+                "see by \"rmail status\" whether this port is rmail's; if it is, look into the \
+                 server's log"
             }
             Self::OtherCertificate => {
-                "restart the server, which reads its certificate when it starts; if that does not \
-                 help, another program has this port, or another server"
+                "run \"rmail reload\", which has the server read its certificate again; if that does \
+                 not help, another program has this port, or another server"
             }
             Self::Limited(from, _) => return whitelist_remedy(*from),
             Self::Answer(_) => "look into the server's log for why it answered so",
@@ -79,7 +84,10 @@ impl fmt::Display for Trouble {
                 f.write_str("the server shows another certificate than the configured one")
             }
             Self::Limited(from, said) => {
-                write!(f, "the diagnostics are being rate-limited, as {from}: {said}")
+                write!(
+                    f,
+                    "the diagnostics are being rate-limited, as {from}: {said}"
+                )
             }
             Self::Answer(said) => write!(f, "the server says: {said}"),
         }
