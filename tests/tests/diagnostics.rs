@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -383,12 +383,12 @@ fn diagnose(kind: Kind, config: &Path) -> Child {
 }
 
 /// Diagnostics that wait for a greeting, with an account in the store.
-fn waiting_diagnostics(daemon: &mut Daemon) -> (Child, impl Sized) {
+fn waiting_diagnostics(daemon: &mut Daemon) -> (Child, (TcpListener, TcpStream)) {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap();
     let port = silent.local_addr().unwrap().port();
     daemon.change_config(&json!({"smtp": {"port": port}}));
     let child = diagnose(daemon.kind(), daemon.config_path());
-    let accepted = silent.accept().unwrap();
+    let (accepted, _peer) = silent.accept().unwrap();
     let users = json_of(daemon, &["user", "list", "--json"]);
     let address = users[1]["address"].as_str().expect("there is another");
     assert!(address.starts_with("rmail-diagnostics-"), "{address}");
