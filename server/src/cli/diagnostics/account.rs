@@ -21,6 +21,9 @@ use crate::{
     outside::{clock, random},
 };
 
+/// What no account of diagnostics has.
+pub(super) const WRONG_PASSWORD: &str = "not the password";
+
 /// What all accounts of diagnostics begin with.
 const NAME: &str = "rmail-diagnostics-";
 

@@ -5,19 +5,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    account::TestAccount,
+    account::{TestAccount, WRONG_PASSWORD},
     doors::{Door, Tools},
     letter::Letter,
     report::Findings,
-    trouble::{Trouble, is_exempt},
+    trouble::Trouble,
 };
 use crate::{
     config::Config,
     outside::http_client::{HttpAnswer, HttpClient, HttpRequest},
 };
-
-/// A password that nobody has.
-const WRONG: &str = "not the password";
 
 /// Requests to one listener.
 pub(super) struct ApiClient<'a> {
@@ -114,9 +111,8 @@ fn visit(
         let login = json!({"username": address, "password": password});
         client.post("/auth/login", None, &login)
     };
-    let limits = &tools.rate_limit;
-    if is_exempt(limits, door.address.ip()) || limits.auth_failure_limit.get() > 2 {
-        let answer = log_in(WRONG)?;
+    if tools.may_guess(door) {
+        let answer = log_in(WRONG_PASSWORD)?;
         let what = format!("{door}: a wrong password");
         findings.refusal(&what, &told(&answer, "/auth/login"), answer.status == 401);
     }

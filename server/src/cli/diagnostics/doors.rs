@@ -1,7 +1,7 @@
 //! The listeners that the configuration asks for, and how they are reached from here.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -14,6 +14,9 @@ use crate::{
     node::{self, ListenerKind, ListenerSpec},
     outside::client::{Client, Dialer},
 };
+
+/// Wrong passwords that are tried before a right one, at most; the right one takes them back.
+const GUESSES_AT_ONCE: u32 = 1;
 
 /// Listeners by what is tried with them together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,17 +141,24 @@ impl Tools {
         }
         let from = client.local();
         client.start_tls().map_err(|error| {
-            // The limiter has nobody to tell before TLS.
-            let is_silent = error.kind() == std::io::ErrorKind::UnexpectedEof
-                || error.kind() == std::io::ErrorKind::ConnectionReset;
-            match is_silent && door.kind == ListenerKind::Smtps {
-                true if !is_exempt(&self.rate_limit, from) => Trouble::Limited(
-                    from,
-                    "the connection is closed without a word, as it is done before TLS".to_owned(),
-                ),
-                _ => error.into(),
+            let is_cut = matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            );
+            let is_limited = door.kind == ListenerKind::Smtps && !is_exempt(&self.rate_limit, from);
+            if is_cut && is_limited {
+                // The limiter has nobody to tell before TLS.
+                let said = "the connection is closed without a word, as it is done before TLS";
+                return Trouble::Limited(from, said.to_owned());
             }
+            error.into()
         })
+    }
+
+    /// Whether a wrong password may be tried there: it locks out nobody.
+    pub(super) fn may_guess(&self, door: &Door) -> bool {
+        is_exempt(&self.rate_limit, door.address.ip())
+            || self.rate_limit.auth_failure_limit.get() > GUESSES_AT_ONCE
     }
 }
 

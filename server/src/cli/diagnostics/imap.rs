@@ -1,19 +1,16 @@
 //! Phase 6: logging in, and all that a mail program does with a mailbox.
 
 use super::{
-    account::TestAccount,
+    account::{TestAccount, WRONG_PASSWORD},
     doors::{Door, Tools},
     imap_client::ImapClient,
     letter::Letter,
     report::Findings,
-    trouble::{Trouble, is_exempt},
+    trouble::Trouble,
 };
 
 /// A mailbox of the account's own, in which nothing else arrives.
 const MAILBOX: &str = "Diagnostics";
-
-/// A password that nobody has.
-const WRONG: &str = "not the password";
 
 /// A login at each listener, and the work of a mail program at the last of them.
 pub(super) fn check(tools: &Tools, account: &TestAccount, doors: &[Door], findings: &mut Findings) {
@@ -40,16 +37,15 @@ fn log_in(
     let (mut client, _greeting) = ImapClient::connect(tools, door)?;
     let address = account.address.to_string();
     if !door.kind.is_implicit_tls() {
-        let answer = client.log_in(&address, WRONG)?;
+        let answer = client.log_in(&address, WRONG_PASSWORD)?;
         // AUTHENTICATIONFAILED would mean that the password was looked at.
         let is_refused = !answer.is_ok() && !answer.completion.contains("AUTHENTICATIONFAILED");
         let what = format!("{door}: a password in clear");
         findings.refusal(&what, &answer.completion, is_refused);
         client = client.start_tls()?;
     }
-    let limits = &tools.rate_limit;
-    if is_exempt(limits, door.address.ip()) || limits.auth_failure_limit.get() > 2 {
-        let answer = client.log_in(&address, WRONG)?;
+    if tools.may_guess(door) {
+        let answer = client.log_in(&address, WRONG_PASSWORD)?;
         let what = format!("{door}: a wrong password");
         findings.refusal(&what, &answer.completion, !answer.is_ok());
     }

@@ -3,20 +3,17 @@
 use rmail_proto::{Address, smtp::PeerReply};
 
 use super::{
-    account::TestAccount,
+    account::{TestAccount, WRONG_PASSWORD},
     doors::{Door, Tools},
     letter::Letter,
     report::Findings,
     smtp_client::SmtpClient,
-    trouble::{Trouble, is_exempt},
+    trouble::Trouble,
 };
 use crate::node::ListenerKind;
 
 /// Nobody has this domain, nor ever will (RFC 2606 §2).
 const ELSEWHERE: &str = "nobody@rmail-diagnostics.invalid";
-
-/// A password that nobody has.
-const WRONG: &str = "not the password";
 
 /// What is tried at one listener.
 struct Visit<'a> {
@@ -88,10 +85,8 @@ impl Visit<'_> {
         let mail = format!("MAIL FROM:<{own}>{}", utf8(own));
         let reply = client.ask(&mail)?;
         self.refused(findings, "sending without a login", &reply);
-        let limits = &self.tools.rate_limit;
-        // Who is limited, and not by much, would be locked out by this.
-        if is_exempt(limits, self.door.address.ip()) || limits.auth_failure_limit.get() > 2 {
-            let reply = client.log_in(own, WRONG)?;
+        if self.tools.may_guess(self.door) {
+            let reply = client.log_in(own, WRONG_PASSWORD)?;
             self.refused(findings, "a wrong password", &reply);
         }
         let reply = client.log_in(own, self.account.password.reveal())?;
@@ -123,7 +118,7 @@ impl Visit<'_> {
         if client.offers("AUTH") {
             findings.refusal("a password in clear", "EHLO offers AUTH before TLS", false);
         }
-        let reply = client.log_in(&self.account.address, WRONG)?;
+        let reply = client.log_in(&self.account.address, WRONG_PASSWORD)?;
         // 535 would mean that the password was looked at.
         let is_refused = reply.is_permanent() && reply.code != 535;
         let what = format!("{}: a password in clear", self.door);
