@@ -69,6 +69,24 @@ pub const CLI_BUSY_TRIES: u32 = 100;
 /// Time between those tries.
 pub const CLI_BUSY_WAIT: Duration = Duration::from_millis(100);
 
+/// How long the diagnostics wait for a connection, an answer, or a message to arrive.
+pub const DIAGNOSTICS_TIME: Duration = Duration::from_secs(10);
+
+/// Time between their looks at the queue.
+pub const DIAGNOSTICS_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest line or literal that they read, in bytes.
+pub const DIAGNOSTICS_LINE_BYTES: usize = 256 * 1024;
+
+/// Lines that they read of one answer.
+pub const DIAGNOSTICS_ANSWER_LINES: usize = 1000;
+
+/// Largest content of an HTTP answer that they read, in bytes.
+pub const DIAGNOSTICS_CONTENT_BYTES: u64 = 1024 * 1024;
+
+/// With less room on the disk than for so many messages of the largest size, they warn.
+pub const DIAGNOSTICS_ROOM_MESSAGES: u64 = 20;
+
 /// Accounts that an import writes at once.
 pub const IMPORT_BATCH: usize = 256;
 

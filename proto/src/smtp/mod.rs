@@ -20,7 +20,7 @@ mod upload;
 
 pub use call::{Call, Config, Envelope, Identity, Listener, Recipient, Reply, Tls};
 pub use dsn::{MailNotice, Notify, RcptNotice, Return, decode_xtext, encode_xtext};
-pub use peer_reply::PeerReply;
+pub use peer_reply::{PeerReply, Read as ReplyRead, ReplyReader};
 pub use refusal::{EnhancedCode, Refusal};
 pub use route::{Exchanger, Families, Plan, Route, RouteAction, RouteConfig, RouteFailure};
 pub use server::Server;

@@ -61,7 +61,7 @@ impl fmt::Display for PeerReply {
 
 /// What [`ReplyReader::handle_input`] found.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Read {
+pub enum Read {
     /// The reply is not complete.
     Incomplete,
     /// A reply.
@@ -80,7 +80,7 @@ pub(super) enum Read {
 /// All lines have the same code. The second digit may be any, which RFC 5321 does not allow and
 /// peers use. A line that ends in a bare LF is malformed, like one that is too long.
 #[derive(Debug, Default)]
-pub(super) struct ReplyReader {
+pub struct ReplyReader {
     line: LineBuffer,
     reply: Option<PeerReply>,
     lines: usize,
@@ -90,7 +90,7 @@ pub(super) struct ReplyReader {
 impl ReplyReader {
     /// Takes bytes up to and including the end of a line. Returns the number of bytes consumed,
     /// which is 0 for empty input only.
-    pub(super) fn handle_input(&mut self, input: &[u8]) -> (usize, Read) {
+    pub fn handle_input(&mut self, input: &[u8]) -> (usize, Read) {
         let (consumed, line) = self.line.handle_input(input, limits::SMTP_REPLY_LINE_BYTES);
         let read = match line {
             Line::Incomplete => Read::Incomplete,

@@ -68,17 +68,23 @@ pub(super) fn run(
     Ok(ok)
 }
 
-fn check(text: &str, folder: &Path) -> (Vec<Fault>, Vec<Warning>) {
-    let (config, mut warnings) = match Config::load(text, folder) {
-        Ok(loaded) => loaded,
-        Err(Faults(faults)) => return (faults, Vec::new()),
-    };
+/// Reads a configuration, and says what is odd in it; its certificate is not looked at.
+pub(super) fn read(text: &str, folder: &Path) -> Result<(Config, Vec<Warning>), Vec<Fault>> {
+    let (config, mut warnings) = Config::load(text, folder).map_err(|Faults(faults)| faults)?;
     if config.hostname.as_str() == HOSTNAME_DEFAULT {
         warnings.push(Warning {
             path: "hostname".to_owned(),
             text: format!("{HOSTNAME_DEFAULT} is an example; set it to this server's full name"),
         });
     }
+    Ok((config, warnings))
+}
+
+fn check(text: &str, folder: &Path) -> (Vec<Fault>, Vec<Warning>) {
+    let (config, mut warnings) = match read(text, folder) {
+        Ok(read) => read,
+        Err(faults) => return (faults, Vec::new()),
+    };
     // As root, it would see what the server can't.
     if let Err(error) = privileges::become_owner(&config) {
         let fault = Fault {

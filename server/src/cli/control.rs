@@ -63,13 +63,18 @@ pub(super) fn reload(
     Ok(is_good)
 }
 
+/// The state of each server.
+pub(super) fn statuses(store: &dyn Store) -> Result<Vec<Status>, Failure> {
+    ask(store, STATUS, STATUS_PATIENCE)
+}
+
 /// Shows what the servers do.
 pub(super) fn status(
     console: &mut Console<'_>,
     store: &dyn Store,
     json: bool,
 ) -> Result<(), Failure> {
-    let servers: Vec<Status> = ask(store, STATUS, STATUS_PATIENCE)?;
+    let servers = statuses(store)?;
     let queue = queue_status(store)?;
     if json {
         return console.json(&WholeStatus { servers, queue });

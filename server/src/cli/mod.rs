@@ -4,6 +4,7 @@ mod alias;
 mod check;
 mod console;
 mod control;
+mod diagnostics;
 mod directory;
 mod failure;
 mod import;
@@ -126,6 +127,17 @@ enum Command {
     },
     /// Stop the service and remove its unit; configuration and mail stay
     Uninstall,
+    /// Try the running server as its clients do: eight phases, each with a verdict and a remedy
+    ///
+    /// Configuration, storage, TLS, ports, SMTP, IMAP, the HTTP API, delivery and limits. It makes
+    /// an account of its own, rmail-diagnostics-…, and removes it with all its mail, also on
+    /// Ctrl-C. Nothing is sent to other servers. The exit code is 0 when no phase failed or could
+    /// not be run, else 1.
+    Diagnostics {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Try it out: make a server with one account on free ports of this machine, and run it
     Quickstart {
         /// The folder, which is made when it is missing; remove it to be rid of everything
@@ -143,7 +155,7 @@ enum Outcome {
 }
 
 /// Examples, by the command below whose help they stand; `rmail` becomes the program's name.
-const EXAMPLES: [(&[&str], &str); 16] = [
+const EXAMPLES: [(&[&str], &str); 17] = [
     (
         &[],
         "Examples:
@@ -263,6 +275,16 @@ one before it stays.",
   rmail --config /etc/rmail/config.json install",
     ),
     (
+        &["diagnostics"],
+        "Examples:
+  rmail diagnostics
+  sudo -u rmail rmail --config /etc/rmail/config.json diagnostics
+  rmail diagnostics --json | jq '.phases[] | {phase, verdict}'
+
+Run it on the server's machine, as the user that the server runs as. Keep 127.0.0.1 in
+rate_limit.whitelist: else the diagnostics are rate-limited themselves, and say so.",
+    ),
+    (
         &["status"],
         "Examples:
   rmail status
@@ -366,6 +388,10 @@ fn execute(
         Command::Uninstall => {
             service::uninstall(console, &Systemd::of_machine(), program).map(|()| Outcome::Done)
         }
+        Command::Diagnostics { json } => match diagnostics::run(console, &path, json)? {
+            true => Ok(Outcome::Done),
+            false => Ok(Outcome::Faulty),
+        },
         Command::Quickstart { dir } => {
             // Its lines are pasted into a shell, where the program may not be in the path.
             let typed = std::env::args().next();

@@ -98,7 +98,8 @@ impl ListenerKind {
         }
     }
 
-    const fn is_implicit_tls(self) -> bool {
+    /// Whether TLS comes before anything else.
+    pub const fn is_implicit_tls(self) -> bool {
         match self {
             Self::Smtps | Self::Imaps | Self::Https => true,
             Self::Smtp | Self::Submission | Self::Imap | Self::Http => false,

@@ -52,7 +52,7 @@ pub use control::{RELOAD, ReloadReport, STATUS};
 pub(crate) use directory::is_own_address;
 pub use jobs::{Done, Job, World};
 pub use notifications::{Channel, NotifyDone, NotifyJob, QueueName};
-pub use status::{ClientLimits, SmtpLimits, Status};
+pub use status::{ClientLimits, LimitsStatus, SmtpLimits, Status};
 
 use crate::{
     api::service::{ApiKeys, Service},

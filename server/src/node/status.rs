@@ -78,16 +78,20 @@ pub struct RateLimitStatus {
 }
 
 /// See [`Status`]; sections and names are those of the configuration, times are in seconds.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LimitsStatus {
+    /// Of SMTP.
     pub smtp: SmtpLimits,
+    /// Of IMAP.
     pub imap: ConnectionLimits,
+    /// Of the HTTP API.
     pub exchange_api: ConnectionLimits,
+    /// Of each client.
     pub rate_limit: ClientLimits,
 }
 
 /// See [`LimitsStatus`].
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "docs/configuration.md tells of each key")]
 pub struct SmtpLimits {
     pub max_connections: usize,
@@ -97,13 +101,13 @@ pub struct SmtpLimits {
 }
 
 /// See [`LimitsStatus`].
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ConnectionLimits {
     pub max_connections: usize,
 }
 
 /// See [`LimitsStatus`].
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "docs/configuration.md tells of each key")]
 pub struct ClientLimits {
     pub enabled: bool,
@@ -170,7 +174,8 @@ impl SessionsStatus {
 }
 
 impl LimitsStatus {
-    fn of(config: &Config) -> Self {
+    /// Those of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
         let (smtp, clients) = (&config.smtp, &config.rate_limit);
         Self {
             smtp: SmtpLimits {

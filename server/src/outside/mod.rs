@@ -3,10 +3,13 @@
 //!
 //! Used by the command line and by jobs; nothing that a session or the node decides depends on it.
 
+pub mod client;
 pub mod clock;
 pub mod commands;
 pub mod configuration;
 pub mod hints;
+pub mod http_client;
+pub mod interrupt;
 pub mod listeners;
 pub mod log;
 pub mod name_servers;

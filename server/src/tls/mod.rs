@@ -5,7 +5,9 @@
 
 mod client;
 mod error;
+mod inspection;
 mod pair;
+mod pinned;
 mod self_signed;
 
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
@@ -23,6 +25,8 @@ use self::pair::{Facts, Pair};
 pub use self::{
     client::{AnyCertificate, ClientTls},
     error::TlsError,
+    inspection::{Inspection, inspect},
+    pinned::{OTHER_CERTIFICATE, pinned},
 };
 use crate::{
     config::{Config, Tls},
