@@ -257,7 +257,8 @@ impl Node {
         }
     }
 
-    fn status(&self, now: Now) -> Status {
+    /// What `rmail status` tells.
+    pub fn status(&self, now: Now) -> Status {
         let listeners = self.listeners.states().map(|(spec, state)| ListenerStatus {
             name: spec.kind.name().to_owned(),
             address: spec.address,

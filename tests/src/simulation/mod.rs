@@ -10,8 +10,15 @@
 
 mod audit;
 mod chaos;
+mod draft;
 mod figures;
 mod hostile;
+mod hostile_http;
+mod http_delta;
+mod http_drafts;
+mod http_session;
+mod http_watch;
+mod http_worker;
 mod imap_session;
 mod imap_worker;
 mod ledger;

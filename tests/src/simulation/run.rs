@@ -38,7 +38,9 @@ pub struct Outcome {
     pub reports: u64,
     /// IMAP commands that were completed.
     pub commands: u64,
-    /// Views of mailboxes that were compared with the store.
+    /// Answers to HTTP requests.
+    pub requests: u64,
+    /// Views of mailboxes that were compared: with the store, and of two protocols.
     pub views_compared: u64,
     /// Operations of the disk that change something.
     pub disk_operations: u64,
@@ -124,6 +126,7 @@ pub fn run_plan(plan: &Plan, seed: u64, trace: Option<&Path>) -> Outcome {
         attempts: ledger.fates.attempts,
         reports: ledger.fates.reports,
         commands: ledger.commands,
+        requests: ledger.requests,
         views_compared: ledger.views_compared,
         disk_operations: operations,
         disk_faults: disk_faults(&world, plan),
@@ -184,6 +187,7 @@ fn audit_all(cast: &mut Cast, scene: &Scene, plan: &Plan) {
 
 fn populate(cast: &mut Cast, scene: &Scene, plan: &Plan, seed: u64) {
     scene.ledger().disk_fails = plan.chaos.disk_fails;
+    scene.ledger().fates.is_forgetful = !plan.chaos.disk_is_sound();
     let mut entropy = Entropy::new(seed ^ 0x6361_7374);
     let mut chance = || Entropy::new(entropy.next_u64());
     for (number, sender) in plan.senders.iter().enumerate() {
@@ -205,10 +209,13 @@ fn populate(cast: &mut Cast, scene: &Scene, plan: &Plan, seed: u64) {
     cast.add("chaos".to_owned(), chaos);
     if let Some(town) = &plan.town {
         let mut ledger = scene.ledger();
-        ledger.fates.is_forgetful = !plan.chaos.disk_is_sound();
         town.prepare(&mut ledger.fates);
         drop(ledger);
         town.populate(cast, scene, &mut chance());
+    }
+    for worker in &plan.http_workers {
+        let client = worker.clone().run(scene.clone(), chance());
+        cast.add(format!("HTTP worker {}", worker.number), client);
     }
 }
 
@@ -296,6 +303,8 @@ fn check_errors(scene: &Scene, plan: &Plan) {
             "disk I/O error",
             "unable to open database file",
             "the disk is full",
+            // Of HTTP: what failed stands in another line.
+            "a request failed; see the lines before",
         ];
         disk.iter().any(|words| line.contains(words))
     };
