@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rmail_proto::Instant;
 
-use super::{draft::Draft, message::Token, relay::Fates};
+use super::{draft::Draft, message::Token, relay::Fates, siege::SiegeFigures};
 use crate::HostId;
 
 /// Where a UID counts: MAILBOXID and UIDVALIDITY.
@@ -83,6 +83,8 @@ pub(super) struct Ledger {
     pub(super) commands: u64,
     /// Views that were compared with the store.
     pub(super) views_compared: u64,
+    /// What came of a siege.
+    pub(super) siege: SiegeFigures,
 }
 
 impl Ledger {

@@ -29,8 +29,10 @@ mod relay;
 mod run;
 mod scene;
 mod sender;
+mod siege;
 mod socket;
 
 pub use figures::Figures;
 pub use plan::Plan;
 pub use run::{Outcome, run, run_plan};
+pub use siege::SiegeFigures;

@@ -14,6 +14,7 @@ use super::{
     relay::{Town, author},
     scene::HOST,
     sender::{Door, Sender},
+    siege::Siege,
 };
 use crate::{AccountSetup, Conditions, Link, Setup, setup::merge};
 
@@ -33,6 +34,8 @@ const HTTP_WORKERS_MAX: u64 = 3;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) setup: Setup,
+    /// Attackers from all over the network.
+    pub(super) siege: Option<Siege>,
     /// The machines besides the first host, where mail goes from one to another.
     pub(super) town: Option<Town>,
     pub(super) conditions: Conditions,
@@ -84,6 +87,7 @@ impl Plan {
                 accounts,
                 servers,
             },
+            siege: None,
             town: None,
             conditions: draw_conditions(entropy),
             chaos,
@@ -233,6 +237,7 @@ impl Plan {
                 accounts,
                 servers: 1,
             },
+            siege: None,
             town: None,
             conditions: Conditions::default(),
             chaos,
@@ -249,6 +254,57 @@ impl Plan {
         worker.steps = 12;
         worker.pause_seconds_max = 1;
         plan.http_workers.push(worker);
+        plan
+    }
+
+    /// A run in which attackers come from everywhere, and the operator changes the configuration
+    /// all the time; nothing else goes wrong.
+    pub fn siege(seed: u64) -> Self {
+        let entropy = &mut Entropy::new(seed ^ 0x7369_6567);
+        let accounts = accounts();
+        let chaos = Chaos {
+            servers: vec![1],
+            pause_seconds_max: 60,
+            ..Chaos::default()
+        };
+        let duration = Duration::from_secs(15 * 60);
+        let latency = Duration::from_millis(1 + entropy.next_below(50));
+        let link = Link {
+            latency_min: latency,
+            latency_max: latency,
+            ..Link::default()
+        };
+        let mut plan = Self {
+            setup: Setup {
+                config: Siege::config(),
+                accounts: accounts.clone(),
+                servers: 1,
+            },
+            siege: Some(Siege {
+                duration,
+                victim: accounts[1].clone(),
+            }),
+            town: None,
+            conditions: Conditions {
+                link,
+                ..Conditions::default()
+            },
+            senders: vec![
+                draw_sender(entropy, 1, &accounts),
+                draw_sender(entropy, 1, &accounts),
+            ],
+            workers: vec![draw_worker(entropy, 0, 1, &accounts, &chaos)],
+            http_workers: Vec::new(),
+            chaos,
+            fault_time: duration,
+            hostile: Vec::new(),
+            password_changes: Vec::new(),
+            crash_after: None,
+        };
+        for number in 0..2 {
+            let worker = plan.draw_http_worker(entropy, number);
+            plan.http_workers.push(worker);
+        }
         plan
     }
 
