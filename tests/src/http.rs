@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::Value;
 
+pub use crate::http_answer::HttpAnswer;
 use crate::lines::{Door, Lines};
 
 /// A client that keeps its connection as long as the server does.
@@ -11,43 +12,6 @@ pub struct HttpClient {
     door: Door,
     lines: Option<Lines>,
     token: Option<String>,
-}
-
-/// What the server answered.
-#[derive(Clone, Debug)]
-pub struct HttpAnswer {
-    /// The status code.
-    pub status: u16,
-    /// The fields, their names in lower case.
-    pub fields: Vec<(String, String)>,
-    /// The content.
-    pub body: Vec<u8>,
-}
-
-impl HttpAnswer {
-    /// The value of a field, its name in lower case.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        let field = self.fields.iter().find(|(known, _)| known == name);
-        field.map(|(_, value)| value.as_str())
-    }
-
-    /// The content, which must be text.
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("the content is UTF-8")
-    }
-
-    /// The content, which must be JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&self.body)))
-    }
-
-    /// Asserts the status.
-    pub fn expect(self, status: u16) -> Self {
-        let text = String::from_utf8_lossy(&self.body);
-        assert_eq!(self.status, status, "{text}");
-        self
-    }
 }
 
 impl HttpClient {
@@ -159,28 +123,16 @@ impl HttpClient {
 }
 
 fn read_answer(lines: &mut Lines, method: &str) -> io::Result<HttpAnswer> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let line = lines.read_line()?;
-    let status = line.strip_prefix("HTTP/1.1 ").ok_or_else(invalid)?;
-    let status = status.get(..3).and_then(|status| status.parse().ok());
-    let mut answer = HttpAnswer {
-        status: status.ok_or_else(invalid)?,
-        fields: Vec::new(),
-        body: Vec::new(),
-    };
+    let mut head = Vec::new();
     loop {
         let line = lines.read_line()?;
         if line.is_empty() {
             break;
         }
-        let (name, value) = line.split_once(':').ok_or_else(invalid)?;
-        let field = (name.to_ascii_lowercase(), value.trim().to_owned());
-        answer.fields.push(field);
+        head.push(line);
     }
-    let length = answer.field("content-length").unwrap_or("0");
-    let length = length.parse().map_err(io::Error::other)?;
-    if method != "HEAD" {
-        answer.body = lines.read_bytes(length)?;
-    }
+    let parsed = HttpAnswer::parse_head(&head, method);
+    let (mut answer, length) = parsed.map_err(io::Error::other)?;
+    answer.body = lines.read_bytes(length)?;
     Ok(answer)
 }

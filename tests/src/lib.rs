@@ -19,6 +19,7 @@ mod disk;
 mod dns_server;
 mod dns_world;
 pub mod http;
+mod http_answer;
 pub mod journeys;
 pub mod jwt;
 pub mod lines;
@@ -41,4 +42,7 @@ pub use journeys::Journey;
 pub use pipe::Link;
 pub use setup::{AccountSetup, Setup};
 pub use site::{AccountChange, Received, ServerIndex, Site, StreamId, Wire};
-pub use world::{Conditions, Counts, HostId, Trace, World};
+pub use world::{
+    CERTIFICATE, Conditions, Counts, HostId, OTHER_CERTIFICATE, TAKEN_PORT, Trace, World,
+    certificate_config,
+};

@@ -5,6 +5,9 @@ use std::path::Path;
 use rmail_server::config::Config;
 use serde_json::{Value, json};
 
+/// The ports of a server without sockets: 25, 587, 465, 143, 993, 9002, 9003.
+pub(crate) const PORTS: [u16; 7] = [25, 587, 465, 143, 993, 9002, 9003];
+
 /// Servers, their configuration, and who has an account.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -82,7 +85,7 @@ impl Setup {
     ///
     /// When the journey asks for a faulty one.
     pub fn config(&self, mail_root: &Path) -> Config {
-        let json = self.config_json(mail_root, [25, 587, 465, 143, 993, 9002, 9003]);
+        let json = self.config_json(mail_root, PORTS);
         let (config, warnings) = Config::load(&json.to_string(), mail_root)
             .unwrap_or_else(|faults| panic!("a journey's configuration is faulty: {faults}"));
         assert!(

@@ -128,14 +128,14 @@ pub struct ClientLimits {
 
 impl Node {
     /// What `rmail status` shows.
-    pub(super) fn status(&self, now: Now) -> Status {
+    pub fn status(&self, now: Now) -> Status {
         let listeners = self.listeners.states().map(|(spec, state)| ListenerStatus {
             name: spec.kind.name().to_owned(),
             address: spec.address,
             state: state.name().to_owned(),
         });
         let mut sessions = SessionsStatus::default();
-        for entry in self.sessions.values() {
+        for entry in self.sessions.values().filter(|it| !it.is_leaving) {
             sessions.logged_in += usize::from(entry.login.is_some());
             *match entry.kind {
                 SessionKind::Dialled => &mut sessions.outbound,

@@ -35,6 +35,9 @@ struct Options {
     /// Only the run whose power goes after this operation.
     #[arg(long, requires = "crash_points")]
     crash_after: Option<u64>,
+    /// Has a server besieged by attackers from everywhere instead.
+    #[arg(long, conflicts_with = "crash_points")]
+    siege: bool,
     /// Prints what the seeds stand for, and runs nothing.
     #[arg(long)]
     show_plan: bool,
@@ -54,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   RMAIL_TRACE=trace.txt simulate --seeds 17
   simulate --crash-points --seeds 0..2
   simulate --crash-points --seeds 0 --crash-after 57
+  simulate --siege --seeds 0..4
   simulate --seeds 0..5300 --write-figures docs/simulation.md";
 
 /// One run.
@@ -61,12 +65,14 @@ const EXAMPLES: &str = "Examples:
 struct Case {
     seed: u64,
     crash_after: Option<u64>,
+    is_siege: bool,
 }
 
 impl Case {
     fn command(self) -> String {
         let crash = match self.crash_after {
             Some(operations) => format!(" --crash-points --crash-after {operations}"),
+            None if self.is_siege => " --siege".to_owned(),
             None => String::new(),
         };
         format!(
@@ -78,6 +84,7 @@ impl Case {
     fn run(self, trace: Option<&PathBuf>) -> Outcome {
         let plan = match self.crash_after {
             Some(operations) => Plan::script(self.seed).with_crash_after(operations),
+            None if self.is_siege => Plan::siege(self.seed),
             None => Plan::draw(self.seed),
         };
         run_plan(&plan, self.seed, trace.map(PathBuf::as_path))
@@ -99,6 +106,7 @@ fn main() -> ExitCode {
             .map(|seed| Case {
                 seed,
                 crash_after: None,
+                is_siege: options.siege,
             })
             .collect(),
     };
@@ -162,7 +170,12 @@ fn run_all(cases: &[Case], options: &Options, trace: Option<&PathBuf>) -> (Figur
                         return;
                     }
                     match catch_unwind(AssertUnwindSafe(|| case.run(trace))) {
-                        Ok(outcome) => figures.lock().expect("no panic holds it").add(&outcome),
+                        Ok(outcome) => {
+                            if case.is_siege {
+                                println!("seed {}: {:#?}", case.seed, outcome.siege);
+                            }
+                            figures.lock().expect("no panic holds it").add(&outcome);
+                        }
                         Err(panic) => {
                             report(*case, &panic);
                             failures.lock().expect("no panic holds it").insert(number);
@@ -199,6 +212,7 @@ fn crash_points(seeds: std::ops::Range<u64>, only: Option<u64>) -> Vec<Case> {
             cases.push(Case {
                 seed,
                 crash_after: Some(operations),
+                is_siege: false,
             });
             continue;
         }
@@ -207,6 +221,7 @@ fn crash_points(seeds: std::ops::Range<u64>, only: Option<u64>) -> Vec<Case> {
         cases.extend(points.map(|operations| Case {
             seed,
             crash_after: Some(operations),
+            is_siege: false,
         }));
     }
     cases

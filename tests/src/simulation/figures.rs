@@ -24,6 +24,7 @@ impl Figures {
         sum.attempts += outcome.attempts;
         sum.reports += outcome.reports;
         sum.commands += outcome.commands;
+        sum.requests += outcome.requests;
         sum.views_compared += outcome.views_compared;
         sum.disk_operations += outcome.disk_operations;
         sum.disk_faults += outcome.disk_faults;
@@ -51,6 +52,7 @@ impl fmt::Display for Figures {
             ("attempts seen by peers", self.sum.attempts),
             ("reports to senders", self.sum.reports),
             ("IMAP commands", self.sum.commands),
+            ("HTTP requests", self.sum.requests),
             ("views compared", self.sum.views_compared),
             ("jobs", counts.jobs),
             ("disk operations", self.sum.disk_operations),

@@ -7,6 +7,7 @@ use rmail_proto::Entropy;
 use rmail_server::node::ListenerKind;
 
 use super::{
+    hostile_http::{HTTP_TRICKS, HttpTrick},
     imap_session::ImapSession,
     message::{TOKEN_FIELD, dot_stuffed},
     scene::{Place, Scene},
@@ -42,6 +43,8 @@ pub(super) enum Trick {
     Guessing,
     /// Sends commands behind STARTTLS, to have them answered within TLS.
     Injection,
+    /// Does what is bad in HTTP.
+    Http(HttpTrick),
 }
 
 pub(super) const TRICKS: [Trick; 11] = [
@@ -58,6 +61,14 @@ pub(super) const TRICKS: [Trick; 11] = [
     Trick::Injection,
 ];
 
+impl Trick {
+    /// One of HTTP's.
+    pub(super) fn draw_http(entropy: &mut Entropy) -> Self {
+        let index = entropy.next_below(HTTP_TRICKS.len() as u64) as usize;
+        Self::Http(HTTP_TRICKS[index])
+    }
+}
+
 /// See the module's documentation.
 #[derive(Clone, Debug)]
 pub(super) struct Hostile {
@@ -68,11 +79,11 @@ pub(super) struct Hostile {
 }
 
 /// One connection's means.
-struct Attack<'a> {
-    scene: &'a Scene,
-    entropy: &'a mut Entropy,
-    server: Place,
-    victim: &'a AccountSetup,
+pub(super) struct Attack<'a> {
+    pub(super) scene: &'a Scene,
+    pub(super) entropy: &'a mut Entropy,
+    pub(super) server: Place,
+    pub(super) victim: &'a AccountSetup,
 }
 
 impl Hostile {
@@ -108,10 +119,11 @@ impl Attack<'_> {
             Trick::Relay => self.relay().await,
             Trick::Guessing => self.guessing().await,
             Trick::Injection => self.injection().await,
+            Trick::Http(trick) => self.make_by_http(trick).await,
         }
     }
 
-    async fn connect(&self, listener: ListenerKind) -> Result<Socket, Lost> {
+    pub(super) async fn connect(&self, listener: ListenerKind) -> Result<Socket, Lost> {
         Socket::connect(self.scene, self.server, listener).await
     }
 

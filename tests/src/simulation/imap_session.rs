@@ -7,7 +7,7 @@ use rmail_server::node::ListenerKind;
 
 use super::{
     ledger::Generation,
-    mailbox_view::{Heard, MailboxView},
+    mailbox_view::{Heard, Known, MailboxView},
     message::{Token, token_in},
     scene::{Place, Scene},
     socket::{Lost, PATIENCE, Socket},
@@ -168,7 +168,10 @@ impl ImapSession {
         };
         let selected = self.selected.as_mut().expect("it was just set");
         selected.generation = Generation {
-            mailbox_id: in_code("MAILBOXID").expect("SELECT tells MAILBOXID"),
+            // RFC 8474 §4.2
+            mailbox_id: in_code("MAILBOXID")
+                .map(|id| id.trim_matches(['(', ')']).to_owned())
+                .expect("SELECT tells MAILBOXID"),
             uid_validity: in_code("UIDVALIDITY")
                 .and_then(|number| number.parse().ok())
                 .expect("SELECT tells UIDVALIDITY"),
@@ -226,6 +229,19 @@ impl ImapSession {
         let selected = self.selected.iter();
         let known = selected.flat_map(|selected| &selected.view.messages);
         known.filter_map(|known| known.uid).collect()
+    }
+
+    /// The open mailbox, by the store of its server; `None` when it can't be read now.
+    pub(super) fn truth(&self) -> Option<Vec<Known>> {
+        let messages = self.true_messages()?.into_iter();
+        Some(messages.map(|(known, _)| known).collect())
+    }
+
+    /// The same, each message with its MODSEQ.
+    pub(super) fn true_messages(&self) -> Option<Vec<(Known, u64)>> {
+        let selected = self.selected.as_ref()?;
+        self.scene
+            .mailbox(self.server, &self.account, &selected.name)
     }
 
     fn tag(&mut self) -> String {

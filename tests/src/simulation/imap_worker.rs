@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rmail_proto::{Entropy, SystemFlags};
-use rmail_store::MailboxRef;
+use rmail_proto::Entropy;
 
 use super::{
     imap_session::{Completion, ImapSession, Selected},
     ledger::{Existence, Generation},
-    mailbox_view::Known,
     message::Token,
-    scene::{Place, Scene},
+    scene::Scene,
     socket::Lost,
 };
 use crate::AccountSetup;
@@ -292,17 +290,14 @@ impl Desk<'_> {
         let Some(token) = self.session.token(uid).await? else {
             return Ok(());
         };
-        let expected = self.scene.ledger().message(token);
         let completion = self
             .session
             .command(&format!("UID FETCH {uid} (BODY.PEEK[])"))
             .await?;
         let mut literals = completion.untagged.iter().flat_map(|found| &found.literals);
         if let Some(found) = literals.next() {
-            assert!(
-                found.ends_with(&expected),
-                "message {token:?} is not what was sent"
-            );
+            let is_sent = self.scene.ledger().is_message(token, found);
+            assert!(is_sent, "message {token:?} is not what was sent");
         }
         let structure =
             format!("UID FETCH {uid} (ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)");
@@ -376,35 +371,15 @@ impl Desk<'_> {
     /// Changes which mailboxes there are, and notes what that leads to.
     async fn change(&mut self, command: &str, ends: &[(&str, Existence)]) -> Result<(), Lost> {
         let account = self.session.account.clone();
-        let mut before = Vec::new();
-        for (name, _) in ends {
-            let key = (account.clone(), (*name).to_owned());
-            before.push(self.existence(name));
-            self.scene
-                .ledger()
-                .mailboxes
-                .insert(key, Existence::Unknown);
-        }
+        let before = self.scene.ledger().begin_change(&account, ends);
         let completion = self.session.command(command).await?;
         // A mailbox that is renamed or deleted while it is open: it is opened again.
         let is_open = |selected: &Selected| ends.iter().any(|(name, _)| selected.name == *name);
         if self.session.selected.as_ref().is_some_and(is_open) {
             self.session.selected = None;
         }
-        // As with messages: a refusal says nothing where a disk fails.
-        let is_certain = !self.scene.ledger().disk_fails
-            && before
-                .iter()
-                .all(|known| *known != Some(Existence::Unknown));
-        for ((name, end), before) in ends.iter().zip(before) {
-            let key = (account.clone(), (*name).to_owned());
-            let existence = match completion.is_ok {
-                true => *end,
-                false if is_certain => before.unwrap_or(Existence::Gone),
-                false => Existence::Unknown,
-            };
-            self.scene.ledger().mailboxes.insert(key, existence);
-        }
+        let mut ledger = self.scene.ledger();
+        ledger.end_change(&account, ends, before, completion.is_ok);
         Ok(())
     }
 
@@ -418,11 +393,11 @@ impl Desk<'_> {
         if !self.worker.disk_is_sound && !self.scene.is_healed() {
             return Ok(());
         }
-        let before = self.truth();
+        let before = self.session.truth();
         self.scene.sleep(SEEN_WITHIN).await;
         self.session.command("NOOP").await?;
         self.session.learn().await?;
-        let after = self.truth();
+        let after = self.session.truth();
         let (Some(before), Some(after)) = (before, after) else {
             return Ok(());
         };
@@ -439,32 +414,6 @@ impl Desk<'_> {
         );
         self.scene.ledger().views_compared += 1;
         Ok(())
-    }
-
-    /// The open mailbox, by the store; `None` when it can't be read now.
-    fn truth(&self) -> Option<Vec<Known>> {
-        let selected = self.session.selected.as_ref()?;
-        let store = {
-            let Place { host, server } = self.session.server;
-            self.scene.world().store(host, server)?
-        };
-        let address = rmail_proto::Address::parse(&self.session.account).ok()?;
-        let account = store.account_by_address(&address).ok()??;
-        let mailbox = MailboxRef::Name(selected.name.clone());
-        let state = store.mailbox_state(account.id, &mailbox).ok()?;
-        let messages = state.changes.changed.iter().map(|message| {
-            let system = SystemFlags::NAMED.iter();
-            let system = system.filter(|(flag, _)| message.flags.system.contains(*flag));
-            let keywords = message.flags.keywords.iter();
-            let names = system
-                .map(|(_, name)| (*name).to_owned())
-                .chain(keywords.map(|keyword| keyword.as_str().to_owned()));
-            Known {
-                uid: Some(message.uid.0.get()),
-                flags: Some(names.collect::<BTreeSet<String>>()),
-            }
-        });
-        Some(messages.collect())
     }
 
     fn some_mailbox(&mut self) -> String {

@@ -7,6 +7,7 @@
 //! | sends, appends or copies | max + 1 | min + 1 | max − 1 | as it is |
 //! | moves | | | | |
 //! | marks with `\Deleted`, or deletes the mailbox | min − 1, once | | | |
+//! | deletes for good, by HTTP | min − 1 | max − 1 | | |
 //!
 //! Where a disk fails, a refusal is no answer: what could not be synced may be there all the same,
 //! as when the answer is lost.
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rmail_proto::Instant;
 
-use super::{message::Token, relay::Fates};
+use super::{draft::Draft, message::Token, relay::Fates, siege::SiegeFigures};
 use crate::HostId;
 
 /// Where a UID counts: MAILBOXID and UIDVALIDITY.
@@ -59,8 +60,12 @@ pub(super) struct Ledger {
     /// What was noted of each message, for whoever has to find out what went wrong.
     histories: BTreeMap<Token, Vec<String>>,
     authors: BTreeMap<Token, String>,
+    /// Messages that servers write from what HTTP clients tell them.
+    pub(super) drafts: BTreeMap<Token, Draft>,
     copies: BTreeMap<(String, Token), Copies>,
     uids: BTreeMap<(Generation, u32), Token>,
+    /// By account and id, as the HTTP API tells them.
+    ids: BTreeMap<(String, String), Token>,
     marked: BTreeSet<(Generation, u32)>,
     gone: BTreeSet<(Generation, u32)>,
     /// The highest MODSEQ of each mailbox that anybody was told, by UIDNEXT.
@@ -70,12 +75,16 @@ pub(super) struct Ledger {
     pub(super) fates: Fates,
     /// What audits found, by account.
     found: BTreeMap<String, BTreeMap<Token, i64>>,
-    /// Messages that a server took over, by SMTP or APPEND.
+    /// Messages that a server took over, by SMTP, APPEND or HTTP.
     pub(super) acknowledged: u64,
+    /// Answers that HTTP clients read to their end.
+    pub(super) requests: u64,
     /// Tagged completions that IMAP clients heard.
     pub(super) commands: u64,
     /// Views that were compared with the store.
     pub(super) views_compared: u64,
+    /// What came of a siege.
+    pub(super) siege: SiegeFigures,
 }
 
 impl Ledger {
@@ -90,6 +99,15 @@ impl Ledger {
     /// What the message of this token is.
     pub(super) fn message(&self, token: Token) -> Vec<u8> {
         super::message::message(token, &self.authors[&token])
+    }
+
+    /// Whether these bytes, whatever fields a server has put before them, are the message of this
+    /// token.
+    pub(super) fn is_message(&self, token: Token, bytes: &[u8]) -> bool {
+        match self.drafts.get(&token) {
+            Some(draft) => draft.is_in(token, bytes),
+            None => bytes.ends_with(&self.message(token)),
+        }
     }
 
     /// Who wrote it.
@@ -154,6 +172,19 @@ impl Ledger {
         copies.is_doomed = true;
     }
 
+    /// A copy is gone for good, as a client was told that had doomed it.
+    pub(super) fn purged(&mut self, account: &str, token: Token) {
+        self.note(token, format!("was deleted from {account}"));
+        self.copies(account, token).max -= 1;
+    }
+
+    /// An id was seen with this message.
+    pub(super) fn saw_id(&mut self, account: &str, id: &str, token: Token) {
+        let key = (account.to_owned(), id.to_owned());
+        let known = *self.ids.entry(key).or_insert(token);
+        assert_eq!(known, token, "an id was used twice: {id} of {account}");
+    }
+
     /// A UID was seen with this message.
     pub(super) fn saw(&mut self, generation: &Generation, uid: u32, token: Token) {
         let key = (generation.clone(), uid);
@@ -203,6 +234,41 @@ impl Ledger {
         }
         let highest = told.entry(uid_next).or_default();
         *highest = modseq.max(*highest);
+    }
+
+    /// Somebody is about to make mailboxes or to delete them. Returns what was known of them.
+    pub(super) fn begin_change(
+        &mut self,
+        account: &str,
+        ends: &[(&str, Existence)],
+    ) -> Vec<Option<Existence>> {
+        let ends = ends.iter().map(|(name, _)| {
+            let key = (account.to_owned(), (*name).to_owned());
+            self.mailboxes.insert(key, Existence::Unknown)
+        });
+        ends.collect()
+    }
+
+    /// The server said whether it did that.
+    pub(super) fn end_change(
+        &mut self,
+        account: &str,
+        ends: &[(&str, Existence)],
+        before: Vec<Option<Existence>>,
+        is_done: bool,
+    ) {
+        // As with messages: a refusal says nothing where a disk fails.
+        let mut known = before.iter();
+        let is_certain = !self.disk_fails && known.all(|known| *known != Some(Existence::Unknown));
+        for ((name, end), before) in ends.iter().zip(before) {
+            let key = (account.to_owned(), (*name).to_owned());
+            let existence = match is_done {
+                true => *end,
+                false if is_certain => before.unwrap_or(Existence::Gone),
+                false => Existence::Unknown,
+            };
+            self.mailboxes.insert(key, existence);
+        }
     }
 
     /// An audit found these copies in an account.

@@ -10,8 +10,15 @@
 
 mod audit;
 mod chaos;
+mod draft;
 mod figures;
 mod hostile;
+mod hostile_http;
+mod http_delta;
+mod http_drafts;
+mod http_session;
+mod http_watch;
+mod http_worker;
 mod imap_session;
 mod imap_worker;
 mod ledger;
@@ -22,8 +29,10 @@ mod relay;
 mod run;
 mod scene;
 mod sender;
+mod siege;
 mod socket;
 
 pub use figures::Figures;
 pub use plan::Plan;
 pub use run::{Outcome, run, run_plan};
+pub use siege::SiegeFigures;

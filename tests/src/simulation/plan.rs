@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use rmail_proto::Entropy;
+use rmail_server::node::ListenerKind;
 use serde_json::{Value, json};
 
 use super::{
     chaos::Chaos,
-    hostile::{Hostile, TRICKS},
+    hostile::{Hostile, TRICKS, Trick},
+    http_worker::HttpWorker,
     imap_worker::ImapWorker,
     relay::{Town, author},
     scene::HOST,
     sender::{Door, Sender},
+    siege::Siege,
 };
 use crate::{AccountSetup, Conditions, Link, Setup, setup::merge};
 
@@ -25,11 +28,14 @@ const TOWN_EVERY: u64 = 3;
 const SENDERS_MAX: u64 = 4;
 const WORKERS_MAX: u64 = 4;
 const HOSTILE_MAX: u64 = 4;
+const HTTP_WORKERS_MAX: u64 = 3;
 
 /// Everything about a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) setup: Setup,
+    /// Attackers from all over the network.
+    pub(super) siege: Option<Siege>,
     /// The machines besides the first host, where mail goes from one to another.
     pub(super) town: Option<Town>,
     pub(super) conditions: Conditions,
@@ -38,6 +44,7 @@ pub struct Plan {
     pub(super) fault_time: Duration,
     pub(super) senders: Vec<Sender>,
     pub(super) workers: Vec<ImapWorker>,
+    pub(super) http_workers: Vec<HttpWorker>,
     pub(super) hostile: Vec<Hostile>,
     /// New passwords, with the seconds before each.
     pub(super) password_changes: Vec<u64>,
@@ -80,20 +87,72 @@ impl Plan {
                 accounts,
                 servers,
             },
+            siege: None,
             town: None,
             conditions: draw_conditions(entropy),
             chaos,
             fault_time: Duration::from_secs(60 + entropy.next_below(1200)),
             senders,
             workers,
+            http_workers: Vec::new(),
             hostile,
             password_changes,
             crash_after: None,
         };
         let entropy = &mut Entropy::new(seed ^ 0x746f_776e);
-        match entropy.next_below(TOWN_EVERY) {
+        let mut plan = match entropy.next_below(TOWN_EVERY) {
             0 => plan.in_town(entropy),
             _ => plan,
+        };
+        plan.add_http(&mut Entropy::new(seed ^ 0x6874_7470));
+        plan
+    }
+
+    /// Clients of the HTTP API, good ones and bad ones. By themselves, as busy databases are.
+    fn add_http(&mut self, entropy: &mut Entropy) {
+        let workers_max = if self.town.is_some() {
+            1
+        } else {
+            HTTP_WORKERS_MAX
+        };
+        for number in 0..entropy.next_below(workers_max + 1) {
+            let worker = self.draw_http_worker(entropy, number as usize);
+            self.http_workers.push(worker);
+        }
+        if is_on(entropy) {
+            let hostile = Hostile {
+                trick: Trick::draw_http(entropy),
+                victim: self.setup.accounts[entropy.next_below(2) as usize].clone(),
+                servers: self.setup.servers,
+                rounds: 1 + entropy.next_below(3) as u32,
+            };
+            self.hostile.push(hostile);
+        }
+    }
+
+    fn draw_http_worker(&self, entropy: &mut Entropy, number: usize) -> HttpWorker {
+        let accounts = &self.setup.accounts;
+        let recipients_max = self.setup.config["smtp"]["max_recipients"].as_u64();
+        HttpWorker {
+            number,
+            account: accounts[usize::from(entropy.next_below(4) == 0)].clone(),
+            listener: match entropy.next_below(3) {
+                0 => ListenerKind::Https,
+                _ => ListenerKind::Http,
+            },
+            servers: self.setup.servers,
+            steps: 4 + entropy.next_below(30) as u32,
+            pause_seconds_max: entropy.next_below(60),
+            recipients: match &self.town {
+                Some(town) => town.recipients(entropy, HOST),
+                None => accounts.iter().map(|it| it.address.clone()).collect(),
+            },
+            recipients_max: recipients_max.unwrap_or(u64::MAX),
+            chunk_bytes: match entropy.next_below(3) {
+                0 => Some(100 + entropy.next_below(20_000) as usize),
+                _ => None,
+            },
+            disk_is_sound: self.chaos.disk_is_sound(),
         }
     }
 
@@ -178,17 +237,74 @@ impl Plan {
                 accounts,
                 servers: 1,
             },
+            siege: None,
             town: None,
             conditions: Conditions::default(),
             chaos,
             fault_time: Duration::from_secs(30),
             senders: vec![sender, author],
             workers: vec![worker],
+            http_workers: Vec::new(),
             hostile: Vec::new(),
             password_changes: vec![5],
             crash_after: None,
         };
         plan.settle_in(town);
+        let mut worker = plan.draw_http_worker(entropy, 0);
+        worker.steps = 12;
+        worker.pause_seconds_max = 1;
+        plan.http_workers.push(worker);
+        plan
+    }
+
+    /// A run in which attackers come from everywhere, and the operator changes the configuration
+    /// all the time; nothing else goes wrong.
+    pub fn siege(seed: u64) -> Self {
+        let entropy = &mut Entropy::new(seed ^ 0x7369_6567);
+        let accounts = accounts();
+        let chaos = Chaos {
+            servers: vec![1],
+            pause_seconds_max: 60,
+            ..Chaos::default()
+        };
+        let duration = Duration::from_secs(15 * 60);
+        let latency = Duration::from_millis(1 + entropy.next_below(50));
+        let link = Link {
+            latency_min: latency,
+            latency_max: latency,
+            ..Link::default()
+        };
+        let mut plan = Self {
+            setup: Setup {
+                config: Siege::config(),
+                accounts: accounts.clone(),
+                servers: 1,
+            },
+            siege: Some(Siege {
+                duration,
+                victim: accounts[1].clone(),
+            }),
+            town: None,
+            conditions: Conditions {
+                link,
+                ..Conditions::default()
+            },
+            senders: vec![
+                draw_sender(entropy, 1, &accounts),
+                draw_sender(entropy, 1, &accounts),
+            ],
+            workers: vec![draw_worker(entropy, 0, 1, &accounts, &chaos)],
+            http_workers: Vec::new(),
+            chaos,
+            fault_time: duration,
+            hostile: Vec::new(),
+            password_changes: Vec::new(),
+            crash_after: None,
+        };
+        for number in 0..2 {
+            let worker = plan.draw_http_worker(entropy, number);
+            plan.http_workers.push(worker);
+        }
         plan
     }
 

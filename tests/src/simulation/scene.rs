@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
-use rmail_proto::Instant;
+use rmail_proto::{Address, Instant, SystemFlags};
+use rmail_store::MailboxRef;
 
-use super::ledger::Ledger;
+use super::{ledger::Ledger, mailbox_view::Known};
 use crate::{HostId, ServerIndex, World};
 
 /// The host of the servers that most clients talk to.
@@ -112,6 +113,35 @@ impl Scene {
             None => Poll::Pending,
         };
         poll_fn(found).await
+    }
+
+    /// A mailbox by the store of a server, each message with its MODSEQ; `None` when it can't be
+    /// read now.
+    pub(super) fn mailbox(
+        &self,
+        Place { host, server }: Place,
+        account: &str,
+        name: &str,
+    ) -> Option<Vec<(Known, u64)>> {
+        let store = self.world().store(host, server)?;
+        let address = Address::parse(account).ok()?;
+        let account = store.account_by_address(&address).ok()??;
+        let mailbox = MailboxRef::Name(name.to_owned());
+        let state = store.mailbox_state(account.id, &mailbox).ok()?;
+        let messages = state.changes.changed.iter().map(|message| {
+            let system = SystemFlags::NAMED.iter();
+            let system = system.filter(|(flag, _)| message.flags.system.contains(*flag));
+            let keywords = message.flags.keywords.iter();
+            let names = system
+                .map(|(_, name)| (*name).to_owned())
+                .chain(keywords.map(|keyword| keyword.as_str().to_owned()));
+            let known = Known {
+                uid: Some(message.uid.0.get()),
+                flags: Some(names.collect()),
+            };
+            (known, message.modseq.0)
+        });
+        Some(messages.collect())
     }
 
     /// A server of the first host.

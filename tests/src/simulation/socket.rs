@@ -1,6 +1,9 @@
 //! A client's end of a stream.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use rmail_server::node::ListenerKind;
 
@@ -40,10 +43,21 @@ impl Socket {
     /// Connects, with the handshake where TLS comes first.
     pub(super) async fn connect(
         scene: &Scene,
+        place: Place,
+        listener: ListenerKind,
+    ) -> Result<Self, Lost> {
+        Self::connect_from(Ipv4Addr::LOCALHOST.into(), scene, place, listener).await
+    }
+
+    /// The same, from this address.
+    pub(super) async fn connect_from(
+        peer: IpAddr,
+        scene: &Scene,
         Place { host, server }: Place,
         listener: ListenerKind,
     ) -> Result<Self, Lost> {
-        let stream = scene.world().connect_to(host, server, listener);
+        let peer = SocketAddr::new(peer, 40_000);
+        let stream = scene.world().connect_from(peer, host, server, listener);
         let mut socket = Self {
             scene: scene.clone(),
             stream: stream.ok_or(Lost::Refused)?,
@@ -162,6 +176,25 @@ impl Socket {
         Ok(data)
     }
 
+    /// Whether a stream on which no answer is owed is of no use any more.
+    ///
+    /// # Panics
+    ///
+    /// When the server has said something that nobody asked.
+    pub(super) fn has_ended(&mut self) -> bool {
+        assert!(!self.has_more(), "an answer that nobody waits for");
+        let read = self.scene.world().person_reads(self.stream);
+        match read {
+            Read::Nothing => false,
+            Read::End | Read::Lost => true,
+            // TLS has something to say of itself: another connection is as good.
+            Read::Bytes(_) => {
+                assert!(self.tls.is_some(), "an answer that nobody waits for");
+                true
+            }
+        }
+    }
+
     /// Whether something was received and not read yet.
     pub(super) fn has_more(&self) -> bool {
         !self.received.is_empty()
@@ -210,12 +243,30 @@ impl Socket {
         }
     }
 
+    /// Waits until the server ends the stream.
+    ///
+    /// # Panics
+    ///
+    /// When it says anything more.
+    pub(super) async fn end(&mut self) -> Lost {
+        assert!(!self.has_more(), "there is more than one answer");
+        match self.more(PATIENCE).await {
+            Ok(()) => panic!("there is more than one answer"),
+            Err(lost) => lost,
+        }
+    }
+
     fn transmit(&mut self) {
         let bytes = self.tls.as_mut().map(|tls| tls.transmit());
         let bytes = bytes.unwrap_or_default();
         if !bytes.is_empty() {
             self.scene.world().person_sends(self.stream, &bytes);
         }
+    }
+
+    /// Puts into the trace what was sent.
+    pub(super) fn note_sent(&self, text: std::fmt::Arguments<'_>) {
+        self.note(format_args!("{}: {text}", self.names[0]));
     }
 
     fn note(&self, text: std::fmt::Arguments<'_>) {

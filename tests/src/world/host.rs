@@ -29,7 +29,7 @@ impl std::fmt::Display for HostId {
 /// A disk, and what runs on it.
 pub(super) struct Host {
     pub(super) disk: Disk,
-    setup: Setup,
+    pub(super) setup: Setup,
     tls: Arc<ServerTls>,
     /// By [`ServerIndex`](crate::ServerIndex); `None` while a server is down.
     pub(super) servers: Vec<Option<Process>>,

@@ -46,6 +46,14 @@ impl Log {
             .collect()
     }
 
+    /// Nobody hears what was logged since the last call: it was said while the power went.
+    pub(super) fn forget_lines(&mut self) {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// What was logged at ERROR since the last call.
     pub(super) fn take_errors(&mut self) -> Vec<String> {
         self.take_lines();

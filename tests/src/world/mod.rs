@@ -12,6 +12,7 @@
 mod conditions;
 mod host;
 mod log;
+mod operator;
 mod outbound;
 mod pace;
 mod process;
@@ -35,7 +36,12 @@ use rmail_server::{
 };
 use rmail_store::{Store, StoreError};
 
-pub use self::{conditions::Conditions, host::HostId, trace::Trace};
+pub use self::{
+    conditions::Conditions,
+    host::HostId,
+    operator::{CERTIFICATE, OTHER_CERTIFICATE, TAKEN_PORT, certificate_config},
+    trace::Trace,
+};
 use self::{
     host::{Host, START_AGAIN, find_process},
     log::Log,
@@ -266,9 +272,7 @@ impl World {
             has_changed |= self.carry_out();
             has_changed |= self.move_bytes();
             self.check_sessions();
-            for line in self.log.take_lines() {
-                self.trace.line(self.now.at, "log", format_args!("{line}"));
-            }
+            self.trace_log();
             if !has_changed {
                 return;
             }
@@ -371,6 +375,17 @@ impl World {
         server: ServerIndex,
         listener: ListenerKind,
     ) -> Option<StreamId> {
+        self.connect_from(([127, 0, 0, 1], 40_000).into(), host, server, listener)
+    }
+
+    /// The same, from this address.
+    pub fn connect_from(
+        &mut self,
+        peer: SocketAddr,
+        host: HostId,
+        server: ServerIndex,
+        listener: ListenerKind,
+    ) -> Option<StreamId> {
         self.touched += 1;
         let process = self.hosts[host.0].servers[server.0].as_mut();
         let process = process.filter(|process| {
@@ -379,7 +394,6 @@ impl World {
         })?;
         self.streams_opened += 1;
         let id = StreamId(self.streams_opened);
-        let peer = ([127, 0, 0, 1], 40_000).into();
         let admission = process
             .node
             .handle_connection(self.now, listener, peer, peer.ip());
@@ -523,6 +537,7 @@ impl World {
     }
 
     fn run_job(&mut self, id: ProcessId, job: Job) {
+        self.trace_log();
         let place = format_args!("job {}", Kind(&job));
         self.trace.line(self.now.at, id, place);
         let Some(process) = self.process(id) else {
@@ -531,9 +546,17 @@ impl World {
         let done = job.run(&process.world);
         self.counts.jobs += 1;
         let host = self.host_of(id).expect("the process runs on a host");
-        if !self.check_power(host) {
+        if self.check_power(host) {
+            self.log.forget_lines();
+        } else {
             let wait_max = self.conditions.job_wait_max;
             self.plan(wait_max, Happening::JobEnds(id, Box::new(done)));
+        }
+    }
+
+    fn trace_log(&mut self) {
+        for line in self.log.take_lines() {
+            self.trace.line(self.now.at, "log", format_args!("{line}"));
         }
     }
 
@@ -594,7 +617,8 @@ impl World {
                 NodeAction::SetLog(..) => {}
                 NodeAction::Listen(spec) => {
                     if let Some(process) = self.process(id) {
-                        process.node.handle_listening(spec, Ok(()));
+                        let opened = operator::listen(spec);
+                        process.node.handle_listening(spec, opened);
                     }
                 }
                 NodeAction::CloseListener(spec) => {
@@ -710,17 +734,10 @@ impl Drop for World {
     }
 }
 
-/// A certificate whose signatures all have one length (Ed25519), so that how many bytes a
-/// handshake takes is the same in each run. It is for tests alone; its key is no secret.
+/// The certificate that all hosts have at first.
 fn certificate() -> Arc<ServerTls> {
-    let folder = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/src/world/certificate"
-    ));
     let setup = Setup {
-        config: serde_json::json!({
-            "tls": { "cert_file": folder.join("cert.pem"), "key_file": folder.join("key.pem") },
-        }),
+        config: operator::certificate_config(operator::CERTIFICATE),
         ..Setup::default()
     };
     let tls = ServerTls::load_or_create(&setup.config(Path::new("/")), START);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
-use rmail_proto::{AccountId, Address, Entropy, Secret, UnixTime};
+use rmail_proto::{AccountId, Address, Entropy, Now, Secret, UnixTime};
 use rmail_server::{
     api::service::ApiKeys,
     config::Config,
@@ -17,7 +17,9 @@ use rmail_server::{
 };
 use rmail_store::{AccountUpdate, DirectoryWrite, NewAccount, SqliteStore, Store, StoreError};
 
-use crate::{AccountChange, Mount};
+use tempfile::TempDir;
+
+use crate::{AccountChange, Mount, Setup, setup::PORTS};
 
 /// Names a process. Never reused: a server that is started again is another one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -45,6 +47,8 @@ pub(super) struct Process {
     pub(super) world: JobWorld,
     /// Where hints for it arrive, as it sees the disk itself.
     pub(super) hint_socket: PathBuf,
+    /// Where its configuration file is: the one thing that is not on its disk.
+    config_folder: TempDir,
     /// Last: the store is closed while its disk is there.
     mount: Mount,
 }
@@ -60,7 +64,8 @@ impl Process {
     ) -> Result<Self, StoreError> {
         let store = open_store(&mount, &mut entropy)?;
         let hint_socket = store.hint_socket();
-        let config_path = config.mail_root.join("config.json");
+        let config_folder = TempDir::new().expect("there is room for a file");
+        let config_path = config_folder.path().join("config.json");
         let node = Node::new(NodeSetup {
             config: Arc::new(config),
             tls,
@@ -84,8 +89,17 @@ impl Process {
             node,
             world,
             hint_socket,
+            config_folder,
             mount,
         })
+    }
+
+    /// The operator writes another configuration, and sends SIGHUP.
+    pub(super) fn reload(&mut self, now: Now, setup: &Setup) {
+        let config = setup.config_json(self.mount.root(), PORTS);
+        let path = self.config_folder.path().join("config.json");
+        std::fs::write(path, config.to_string()).expect("there is room for a file");
+        self.node.handle_reload(now);
     }
 
     /// SIGKILL: what it still tries to do has no effect.
