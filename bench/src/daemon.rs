@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -86,6 +86,7 @@ impl Daemon {
         for port in &daemon.ports {
             wait_for(*port)?;
         }
+        wait_for_greeting(daemon.smtp_port)?;
         Ok(daemon)
     }
 
@@ -170,6 +171,14 @@ pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
         .iter()
         .map(|listener| Ok(listener.local_addr()?.port()));
     ports.collect()
+}
+
+/// Waits until connections are served, which wait in the listener before.
+fn wait_for_greeting(port: u16) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.read_exact(&mut [0; 4])?;
+    Ok(())
 }
 
 fn wait_for(port: u16) -> Result<()> {

@@ -10,7 +10,6 @@ mod signals;
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use rmail_server::{
     cli::{self, Prepared},
     outside::log::Log,
@@ -18,10 +17,6 @@ use rmail_server::{
 };
 
 use crate::{clock::Clock, jobs::Hub};
-
-/// Gives memory back to the system that glibc keeps for each thread.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     cli::run("rmail-async-std", serve)

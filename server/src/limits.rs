@@ -29,6 +29,10 @@ pub const ARGON2_PASSES_MAX: u32 = 16;
 /// Most lanes that a stored record may ask for.
 pub const ARGON2_LANES_MAX: u32 = 16;
 
+/// Address space that is reserved for a hash: more than the 32 MiB up to which glibc may keep what
+/// is freed (M_MMAP_THRESHOLD in mallopt(3)).
+pub const ARGON2_RESERVED_BYTES: usize = 33 * 1024 * 1024;
+
 /// How long a verified password is remembered.
 pub const PASSWORD_CACHE_TIME: Duration = Duration::from_secs(5 * 60);
 

@@ -16,10 +16,8 @@ mod scram;
 
 use core::fmt;
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc,
-};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version, password_hash::phc};
+use aws_lc_rs::constant_time;
 use rmail_proto::Secret;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -61,9 +59,17 @@ impl Credential {
     ///
     /// Takes some 20 ms of processor time and 19 MiB of memory.
     pub fn new(password: &Secret<String>, salt: [u8; 16]) -> Self {
-        let argon2id = hasher()
-            .hash_password_with_salt(password.reveal().as_bytes(), &salt)
-            .expect("salt, password and parameters are within Argon2's bounds");
+        let hasher = hasher(own_params(), Version::V0x13);
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        let bounds = "salt, password and parameters are within Argon2's bounds";
+        hash(&hasher, password, &salt, &mut output).expect(bounds);
+        let argon2id = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: phc::ParamsString::try_from(hasher.params()).expect(bounds),
+            salt: Some(phc::Salt::new(&salt).expect(bounds)),
+            hash: Some(phc::Output::new(&output).expect(bounds)),
+        };
         Self { argon2id }
     }
 
@@ -88,8 +94,21 @@ impl Credential {
 
     /// Whether this is the password. Takes as long as [`new`](Self::new).
     pub fn verify(&self, password: &Secret<String>) -> bool {
-        let password = password.reveal().as_bytes();
-        hasher().verify_password(password, &self.argon2id).is_ok()
+        let record = &self.argon2id;
+        let version = record.version.map(Version::try_from).transpose();
+        let (Ok(params), Ok(version), Some(salt), Some(expected)) = (
+            Params::try_from(record),
+            version,
+            &record.salt,
+            &record.hash,
+        ) else {
+            return false;
+        };
+        let hasher = hasher(params, version.unwrap_or_default());
+        let mut buffer = [0; phc::Output::MAX_LENGTH];
+        let output = &mut buffer[..expected.len()];
+        hash(&hasher, password, salt, output).is_ok()
+            && constant_time::verify_slices_are_equal(output, expected.as_bytes()).is_ok()
     }
 }
 
@@ -125,15 +144,33 @@ pub fn verify(record: Option<&str>, password: &Secret<String>) -> bool {
     }
 }
 
-fn hasher() -> Argon2<'static> {
+fn own_params() -> Params {
     let params = Params::new(
         limits::ARGON2_MEMORY_KIB,
         limits::ARGON2_PASSES,
         limits::ARGON2_LANES,
         None,
     );
-    let params = params.expect("the parameters are within Argon2's bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+    params.expect("the parameters are within Argon2's bounds")
+}
+
+fn hasher(params: Params, version: Version) -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, version, params)
+}
+
+/// Hashes in memory of our own. It is reserved in a piece that glibc gives back to the system as
+/// soon as it is free, of which only what is used is there; smaller pieces it would keep, in each
+/// thread, for good.
+fn hash(
+    hasher: &Argon2<'_>,
+    password: &Secret<String>,
+    salt: &[u8],
+    output: &mut [u8],
+) -> Result<(), argon2::Error> {
+    let count = hasher.params().block_count();
+    let mut blocks = Vec::with_capacity(count.max(limits::ARGON2_RESERVED_BYTES / Block::SIZE));
+    blocks.resize(count, Block::new());
+    hasher.hash_password_into_with_memory(password.reveal().as_bytes(), salt, output, blocks)
 }
 
 /// Whether a hash is complete, an Argon2id one, and within the limits.
