@@ -180,15 +180,20 @@ fn queue_status(store: &dyn Store) -> Result<QueueStatus, Failure> {
     })
 }
 
-/// The two largest units.
+/// The two largest units, without one of which there is nothing.
 fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
+    let two = match (days, hours, minutes) {
+        (0, 0, 0) => return format!("{seconds} s"),
+        (0, 0, minutes) => [(minutes, "min"), (seconds % 60, "s")],
+        (0, hours, minutes) => [(hours, "h"), (minutes, "min")],
+        (days, hours, _) => [(days, "d"), (hours, "h")],
+    };
+    let told = two.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    told.join(" ")
 }
 
 /// Asks every server on the `mail_root`; at least one must answer.
@@ -223,8 +228,15 @@ mod tests {
 
     #[test]
     fn spans_have_two_units_at_most() {
-        let told = [5, 65, 3_599, 7_260, 90_000].map(span);
-        let expected = ["5 s", "1 min 5 s", "59 min 59 s", "2 h 1 min", "1 d 1 h"];
+        let told = [5, 65, 600, 3_599, 7_260, 90_000].map(span);
+        let expected = [
+            "5 s",
+            "1 min 5 s",
+            "10 min",
+            "59 min 59 s",
+            "2 h 1 min",
+            "1 d 1 h",
+        ];
         assert_eq!(told, expected);
     }
 }
