@@ -26,6 +26,7 @@ rmail_tests::promises! {
     hangup_at_the_first_word_is_heeded,
     new_domain_is_hosted_after_hangup,
     terminated_daemon_finishes_what_runs,
+    second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged,
     new_password_holds_at_once_and_the_old_one_no_more,
     deleted_account_takes_no_mail_and_no_login,
     occupied_port_ends_the_start_with_cause_and_remedy,
@@ -188,6 +189,26 @@ fn terminated_daemon_finishes_what_runs(kind: Kind) {
     let status = daemon.wait();
     assert_eq!(status.code(), Some(0), "{}", daemon.log());
 
+    daemon.restart();
+    let mut reader = daemon.imap(ALICE, PASSWORD);
+    expect_ok(&mut reader, "SELECT INBOX");
+    wait_for_messages(&mut reader, 1);
+    daemon.finish();
+}
+
+fn second_signal_ends_at_once_and_loses_nothing_that_was_acknowledged(kind: Kind) {
+    let mut daemon = MailRoot::new().start(kind);
+    daemon.add_user(ALICE, PASSWORD);
+    deliver(&daemon, &["news"]);
+    // It would wait for the rest of this one.
+    let mut sender = mail_transaction(&daemon);
+    assert_eq!(reply_to(&mut sender, "RCPT TO:<alice@example.com>"), 250);
+    assert_eq!(reply_to(&mut sender, "DATA"), 354);
+    daemon.begin_stop();
+    daemon.wait_for_log("stopping");
+    daemon.begin_stop();
+    let status = daemon.wait();
+    assert_eq!(status.code(), Some(130), "{}", daemon.log());
     daemon.restart();
     let mut reader = daemon.imap(ALICE, PASSWORD);
     expect_ok(&mut reader, "SELECT INBOX");

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -177,4 +178,48 @@ fn each_fault_names_its_file() {
         let error = error.replace(&format!("{}/", folder.path().display()), "");
         assert!(error.contains(part), "{error}");
     }
+}
+
+/// How a client's second connection begins, after one that was the same.
+fn second_handshake(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> HandshakeKind {
+    let kinds = [(); 2].map(|()| {
+        let name = "mail.example.com".try_into().unwrap();
+        let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
+        while client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                server.read_tls(&mut rest).unwrap();
+                server.process_new_packets().unwrap();
+            }
+            wire.clear();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        client.handshake_kind().unwrap()
+    });
+    kinds[1]
+}
+
+#[test]
+fn sessions_are_resumed_but_not_on_port_25() {
+    let folder = TempDir::new().unwrap();
+    let tls = ServerTls::load_or_create(&config(&folder, "{}"), NOW).unwrap();
+    let client = || ClientTls::without_roots().opportunistic;
+    assert_eq!(
+        second_handshake(&tls.config, &client()),
+        HandshakeKind::Resumed
+    );
+    let inbound = tls.without_tickets();
+    assert_eq!(second_handshake(&inbound, &client()), HandshakeKind::Full);
 }
