@@ -58,7 +58,8 @@ pub enum PrivilegeError {
     },
     /// Mail that the user could not write.
     #[error(
-        "{path} belongs to {owner}, and the server works as {user}: run \"chown -R {user}: {root}\"",
+        "{path} belongs to {owner}, and the server works as {user}: run \"chown -R {user}: \
+         {root}\"",
         path = path.display(), root = shell::word(&mail_root.display().to_string())
     )]
     Owner {
