@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@example.com";
+const HOSTNAME: &str = "mx.example.com";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// The phases, in order.
@@ -113,7 +114,14 @@ impl Told {
 
 /// A daemon with Alice, in a folder that is nobody else's.
 fn start(kind: Kind, changes: &Value) -> Daemon {
-    let daemon = MailRoot::new().start_with(kind, changes);
+    start_in(&MailRoot::new(), kind, changes)
+}
+
+fn start_in(root: &MailRoot, kind: Kind, changes: &Value) -> Daemon {
+    let mut changes = changes.clone();
+    // The name that all journeys have is the example's, and as such a warning.
+    changes["hostname"] = json!(HOSTNAME);
+    let daemon = root.start_with(kind, &changes);
     daemon.add_user(ALICE, PASSWORD);
     daemon
 }
@@ -271,7 +279,7 @@ fn port_of_another_protocol_has_the_wrong_greeting(kind: Kind) {
     told.remedy(
         "ports",
         "failed",
-        "imap.port: the server says: 220 mail.example.com",
+        "imap.port: the server says: 220 mx.example.com",
     );
     assert!(!told.is_success);
     assert_nothing_left(&daemon);
@@ -293,18 +301,18 @@ fn certificate(folder: &Path, name: &str, last_year: i32) -> Value {
 fn certificate_for_another_name_fails_and_the_rest_is_tried(kind: Kind) {
     let root = MailRoot::new();
     let tls = certificate(root.folder(), "other.example.net", 2090);
-    let daemon = root.start_with(kind, &json!({ "tls": tls }));
+    let daemon = start_in(&root, kind, &json!({ "tls": tls }));
     let told = Told::by(&daemon);
     told.expect(["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]);
-    let evidence = "it is for other.example.net, and hostname is mail.example.com";
+    let evidence = "it is for other.example.net, and hostname is mx.example.com";
     let remedy = told.remedy("tls", "failed", evidence);
-    assert!(remedy.contains("get a certificate for mail.example.com"));
+    assert!(remedy.contains("get a certificate for mx.example.com"));
 }
 
 fn certificate_that_has_expired_fails_and_the_rest_is_tried(kind: Kind) {
     let root = MailRoot::new();
-    let tls = certificate(root.folder(), "mail.example.com", 2021);
-    let daemon = root.start_with(kind, &json!({ "tls": tls }));
+    let tls = certificate(root.folder(), HOSTNAME, 2021);
+    let daemon = start_in(&root, kind, &json!({ "tls": tls }));
     let told = Told::by(&daemon);
     told.expect(["ok", "ok", "failed", "ok", "ok", "ok", "ok", "ok"]);
     let remedy = told.remedy("tls", "failed", "expired at 2021-01-01");
@@ -313,7 +321,7 @@ fn certificate_that_has_expired_fails_and_the_rest_is_tried(kind: Kind) {
 
 fn certificate_that_the_server_has_not_read_is_told_until_the_reload(kind: Kind) {
     let mut daemon = start(kind, &json!({}));
-    let tls = certificate(daemon.root().folder(), "mail.example.com", 2090);
+    let tls = certificate(daemon.root().folder(), HOSTNAME, 2090);
     daemon.change_config(&json!({ "tls": tls }));
     let told = Told::by(&daemon);
     assert_eq!(told.phase("ports")["verdict"], "failed");

@@ -1,4 +1,4 @@
-//! The account that the diagnostics send and read with, which nobody else has and nothing remains of.
+//! The account that the diagnostics send and read with: theirs alone, and gone afterwards.
 
 use std::{
     fs::{File, TryLockError},

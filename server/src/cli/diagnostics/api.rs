@@ -201,9 +201,18 @@ fn strange(answer: &HttpAnswer, target: &str) -> Trouble {
 
 /// Status and content, in one line that is not long.
 fn told(answer: &HttpAnswer, target: &str) -> String {
-    let content: String = answer.content.trim().chars().take(200).collect();
+    let content = answer
+        .content
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let content: String = content
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
     let path = target.split('?').next().unwrap_or(target);
-    format!("{} {} (to {path})", answer.status, content.escape_debug())
+    format!("{} {content} (to {path})", answer.status)
 }
 
 /// A member of the answer's object that is a text.

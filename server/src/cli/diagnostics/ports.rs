@@ -29,7 +29,11 @@ pub(super) fn check(
             };
             let outcome = match knock(config, tools, door, certificate.is_some()) {
                 Ok(evidence) => {
-                    findings.ok(format!("{door}: {evidence}"));
+                    let tls = match certificate.is_some() && *kind != ListenerKind::Http {
+                        true => "; TLS with the certificate of phase 3",
+                        false => "",
+                    };
+                    findings.ok(format!("{door}: {evidence}{tls}"));
                     Ok(())
                 }
                 Err(trouble) => {

@@ -58,8 +58,8 @@ impl Trouble {
                  server's log"
             }
             Self::OtherCertificate => {
-                "run \"rmail reload\", which has the server read its certificate again; if that does \
-                 not help, another program has this port, or another server"
+                "run \"rmail reload\", which has the server read its certificate again; if that \
+                 does not help, another program has this port, or another server"
             }
             Self::Limited(from, _) => return whitelist_remedy(*from),
             Self::Answer(_) => "look into the server's log for why it answered so",
