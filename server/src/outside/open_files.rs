@@ -31,7 +31,8 @@ pub fn allow_many(config: &Config) -> Option<String> {
     (allowed < wanted).then(|| {
         format!(
             "the process may have {allowed} files and sockets open, and the connections that the \
-             configuration allows need {wanted}: raise LimitNOFILE= of the service, or \"ulimit -n\""
+             configuration allows need {wanted}: raise LimitNOFILE= of the service, or \
+             \"ulimit -n\""
         )
     })
 }

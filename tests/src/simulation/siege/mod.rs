@@ -1,8 +1,8 @@
 //! The open network: crowds that connect and say next to nothing, floods, guessers of passwords,
 //! and an operator who changes the configuration in the middle of it all.
 //!
-//! * Crowds come to each listener: connections of a protocol, and by HTTP those of one address, stay
-//!   within their bounds, and each is ended in time.
+//! * Crowds come to each listener: connections of a protocol, and by HTTP those of one address,
+//!   stay within their bounds, and each is ended in time.
 //! * A flood comes from thousands of addresses: no more clients are remembered than
 //!   `max_tracked_ips`.
 //! * Guessers come by SMTP, IMAP and HTTP in turn: failures count together; while a lockout lasts
