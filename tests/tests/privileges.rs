@@ -375,7 +375,9 @@ fn expect_accounts(root: &Path, before: &[PathBuf], count: usize) {
 /// What comes and goes by itself: logs of SQLite's, processes, mail on its way.
 fn is_passing(path: &Path) -> bool {
     let text = path.display().to_string();
-    let is_log = text.ends_with("-wal") || text.ends_with("-shm");
+    let is_log = ["-wal", "-shm", "-journal"]
+        .iter()
+        .any(|end| text.ends_with(end));
     is_log || path.starts_with("mail/run") || path.starts_with("mail/spool")
 }
 
