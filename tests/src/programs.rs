@@ -4,13 +4,13 @@
 use std::{
     env,
     io::Write as _,
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     thread,
     time::Instant,
 };
 
-use crate::daemon::PATIENCE;
+use crate::daemon::{PATIENCE, free_port};
 
 /// Whether this command succeeds.
 ///
@@ -70,8 +70,9 @@ impl Dnsmasq {
     ///
     /// When it does not come up.
     pub fn start(options: &[String]) -> Self {
-        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        Self::start_on(free.expect("a port is free"), options)
+        // One that no other test of this process is given: two servers of names at one port, of
+        // which one does not start, would answer each other's questions.
+        Self::start_on((Ipv4Addr::LOCALHOST, free_port()).into(), options)
     }
 
     /// As [`start`](Self::start), at this address of the loopback interface.
@@ -95,12 +96,14 @@ impl Dnsmasq {
             .args(options)
             .stdin(Stdio::null())
             .spawn();
-        let child = child.expect("it is installed");
+        let mut child = child.expect("it is installed");
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < until, "dnsmasq does not listen");
             thread::yield_now();
         }
+        let ended = child.try_wait().expect("a child can be waited for");
+        assert_eq!(ended, None, "somebody else listens at {address}");
         Self { child, address }
     }
 
