@@ -105,9 +105,11 @@ fn build() -> PathBuf {
     let folder = test.parent().and_then(Path::parent);
     let folder = folder.expect("a test lies in the folder deps of the profile's");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    // With a test beside them, and all of the workspace, they are linked with the libraries that
+    // `cargo test --workspace` has built: other features would make them anew.
     cargo
-        .args(["build", "--quiet"])
-        .args(["-p", "rmail-runtime-tokio", "-p", "rmail-runtime-async-std"])
+        .args(["build", "--quiet", "--workspace", "--test", "tidy"])
+        .args(["--bin", "rmail", "--bin", "rmail-async-std"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         cargo.arg("--release");
