@@ -262,7 +262,8 @@ impl Person {
             )?;
             good(&mut client, "EXPUNGE")?;
             good(&mut client, "SELECT Drafts")?;
-            good(&mut client, "STORE 1:* +FLAGS.SILENT (\\Deleted)")?;
+            // By UIDs: another may just have emptied it.
+            good(&mut client, "UID STORE 1:* +FLAGS.SILENT (\\Deleted)")?;
             good(&mut client, "EXPUNGE")?;
         }
         good(&mut client, "LOGOUT").map(drop)

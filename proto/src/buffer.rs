@@ -94,7 +94,7 @@ impl LineBuffer {
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
+    use alloc::vec;
 
     use proptest::prelude::*;
 

@@ -310,7 +310,7 @@ fn civil_from_days(days: i64) -> (i64, u8, u8) {
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use proptest::prelude::*;
 

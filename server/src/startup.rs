@@ -153,9 +153,6 @@ pub fn start(opened: Opened, now: Now) -> Result<Started, StartError> {
         poster: Arc::new(Webhooks::of_machine()),
         config_path,
     };
-    for Listener { spec, .. } in &listeners {
-        tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
-    }
     Ok(Started {
         node,
         listeners,

@@ -448,6 +448,16 @@ impl Daemon {
         self.signal(Signal::HUP);
     }
 
+    /// SIGSTOP: it does nothing until [`go_on`](Self::go_on).
+    pub fn hold(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT, after [`hold`](Self::hold).
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Waits until the process is over.
     pub fn wait(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it runs");

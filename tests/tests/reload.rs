@@ -24,6 +24,7 @@ rmail_tests::promises! {
     token_secret_is_exchanged,
     another_mail_root_waits_for_a_restart,
     all_servers_on_a_mail_root_are_reached,
+    server_that_does_not_answer_is_told_of,
     status_is_told,
     without_a_server_there_is_nobody_to_ask,
 }
@@ -182,6 +183,25 @@ fn all_servers_on_a_mail_root_are_reached(kind: Kind) {
     let status = status(&daemons[1]);
     assert_eq!(status["servers"].as_array().expect("a list").len(), 2);
     for daemon in daemons {
+        daemon.wait_for_log("configuration read again");
+        daemon.finish();
+    }
+}
+
+fn server_that_does_not_answer_is_told_of(kind: Kind) {
+    let root = MailRoot::new();
+    let (daemon, silent) = (root.start(kind), root.start(kind.other()));
+    silent.hold();
+    let reloaded = reload(&daemon);
+    silent.go_on();
+    assert!(!reloaded.is_good, "{}", reloaded.text);
+    for part in [
+        "1 of 2 servers did not answer",
+        "has read its configuration again",
+    ] {
+        assert!(reloaded.text.contains(part), "{part:?}: {}", reloaded.text);
+    }
+    for daemon in [daemon, silent] {
         daemon.wait_for_log("configuration read again");
         daemon.finish();
     }

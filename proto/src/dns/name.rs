@@ -180,7 +180,7 @@ impl core::error::Error for NameError {}
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use proptest::prelude::*;
 

@@ -242,7 +242,7 @@ pub(super) fn is_text_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::String, vec::Vec};
+    use alloc::{format, string::String, vec::Vec};
 
     use proptest::prelude::*;
 

@@ -114,7 +114,7 @@ impl HeadReader {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::String};
+    use alloc::{format, string::String};
 
     use super::*;
 

@@ -80,7 +80,7 @@ fn parse_port(text: &str) -> Option<Option<u16>> {
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use super::*;
 

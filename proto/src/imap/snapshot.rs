@@ -343,7 +343,7 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use alloc::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
 
@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn keywords_shown_are_bounded() {
-        let keyword = |number: u32| Keyword::new(&std::format!("k{number:04}")).unwrap();
+        let keyword = |number: u32| Keyword::new(&alloc::format!("k{number:04}")).unwrap();
         let states = (1..=limits::MAILBOX_KEYWORDS_SHOWN as u32 + 10).map(|number| MessageState {
             flags: Flags {
                 keywords: [keyword(number)].into_iter().collect(),

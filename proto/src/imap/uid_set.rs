@@ -208,7 +208,7 @@ impl fmt::Display for UidSet {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, string::ToString};
+    use alloc::{collections::BTreeSet, string::ToString};
 
     use proptest::prelude::*;
 

@@ -203,7 +203,7 @@ fn read_number(stored: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
+    use alloc::vec;
 
     use proptest::prelude::*;
 

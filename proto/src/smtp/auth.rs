@@ -111,7 +111,7 @@ fn credentials(username: String, password: Secret<String>) -> Result<Step, Refus
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use super::*;
 

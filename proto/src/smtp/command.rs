@@ -342,13 +342,13 @@ fn parse_digits(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString};
+    use alloc::{format, string::ToString};
 
     use proptest::prelude::*;
 
     use super::*;
 
-    fn code(line: &str) -> (u16, std::string::String) {
+    fn code(line: &str) -> (u16, alloc::string::String) {
         let refusal = parse_command(line).expect_err(line);
         (refusal.code, refusal.enhanced.to_string())
     }
@@ -360,7 +360,7 @@ mod tests {
         }
     }
 
-    fn forward_path(line: &str) -> std::string::String {
+    fn forward_path(line: &str) -> alloc::string::String {
         match parse_command(line) {
             Ok(Command::Rcpt { forward_path, .. }) => forward_path.to_string(),
             other => panic!("{line}: {other:?}"),

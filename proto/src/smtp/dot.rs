@@ -126,7 +126,7 @@ impl NewlineCheck {
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 

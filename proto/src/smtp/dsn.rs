@@ -197,7 +197,7 @@ pub fn decode_xtext(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use proptest::prelude::*;
 

@@ -247,7 +247,7 @@ fn quoted_string(chars: &mut Peekable<CharIndices<'_>>) -> Result<String, FromMa
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString, vec};
+    use alloc::{format, string::ToString, vec};
 
     use proptest::prelude::*;
 

@@ -224,7 +224,7 @@ impl HeaderFilter {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString, vec};
+    use alloc::{format, string::ToString, vec};
 
     use proptest::prelude::*;
 

@@ -191,7 +191,7 @@ fn printable(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{
+    use alloc::{
         borrow::ToOwned,
         format,
         string::{String, ToString},

@@ -64,7 +64,7 @@ impl ReceivedCounter {
 
 #[cfg(test)]
 mod tests {
-    use std::format;
+    use alloc::format;
 
     use proptest::prelude::*;
 

@@ -45,7 +45,7 @@ pub(super) fn write_ehlo(hostname: &str, keywords: &[String]) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::ToOwned;
+    use alloc::borrow::ToOwned;
 
     use super::*;
 

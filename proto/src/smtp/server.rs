@@ -47,7 +47,7 @@ pub struct Server {
     config: Config,
     entropy: Entropy,
     state: State,
-    /// When the state was entered, or data last came.
+    /// When the state was entered.
     state_since: Instant,
     /// Of the message that comes.
     pace: Pace,
@@ -410,7 +410,7 @@ impl Connection for Server {
             State::Dropping { left_bytes, .. } => {
                 let left = usize::try_from(*left_bytes).unwrap_or(usize::MAX);
                 let take = input.len().min(limits::UPLOAD_CHUNK_BYTES).min(left);
-                self.handle_dropped(now, take as u64);
+                self.handle_dropped(now, take);
                 take
             }
             State::Handshake

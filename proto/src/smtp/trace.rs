@@ -98,7 +98,7 @@ pub(super) fn write_message_id(id: &str, hostname: &Domain) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::string::ToString;
+    use alloc::string::ToString;
 
     use super::*;
 

@@ -290,3 +290,40 @@ fn message_that_trickles_is_given_up_and_one_that_keeps_the_rate_is_not() {
         assert!(minutes <= Some(limits::IMAP_DATA_TIMEOUT.as_secs() / 60 + 1));
     }
 }
+
+/// The time for a command is over with the command.
+#[test]
+fn after_an_append_a_client_may_be_silent_as_long_as_ever() {
+    let mut client = client();
+    client.send(b"a APPEND Sent {14+}\r\nSubject");
+    client.pass(Duration::from_secs(60));
+    client.send(b": x\r\n\r\n");
+    client.send(b"\r\n");
+    client.play("S: a OK *");
+    client.pass(limits::IMAP_COMMAND_TIMEOUT - Duration::from_secs(1));
+    client.expect_silence();
+    client.pass(Duration::from_secs(1));
+    client.play("S: * BYE *");
+}
+
+#[test]
+fn rest_of_a_refused_message_may_come_at_the_rate_and_must_not_trickle() {
+    let enough = usize::try_from(60 * limits::CONTENT_BYTES_PER_SECOND).unwrap();
+    for bytes in [1, enough] {
+        let mut client = login(Memory::new());
+        client.send(b"a APPEND INBOX {2000000+}\r\n");
+        client.play("S: a NO [TOOBIG] *");
+        let minutes = (1..20).find(|_| {
+            client.pass(Duration::from_secs(60));
+            if client.closed.is_none() {
+                client.send(&vec![b'x'; bytes]);
+            }
+            client.closed.is_some()
+        });
+        assert_eq!(
+            minutes.is_some(),
+            bytes < enough,
+            "{bytes} bytes: {minutes:?}"
+        );
+    }
+}

@@ -10,7 +10,10 @@ use super::{console::Console, failure::Failure};
 use crate::{
     limits,
     node::{ClientLimits, RELOAD, ReloadReport, STATUS, SmtpLimits, Status},
-    outside::{clock, commands},
+    outside::{
+        clock,
+        commands::{self, Asked},
+    },
 };
 
 /// How long servers may take for a reload, certificates and listeners included.
@@ -35,14 +38,23 @@ struct QueueStatus {
     is_more: bool,
 }
 
-/// Has all servers read their configuration again; true when it holds now.
+/// What the servers of a `mail_root` answer.
+pub(super) struct Answers<T> {
+    pub(super) answers: Vec<T>,
+    /// Why there are fewer than there are servers.
+    pub(super) silence: Option<String>,
+}
+
+/// Has all servers read their configuration again; true when it holds now in each of them.
 pub(super) fn reload(
     console: &mut Console<'_>,
     store: &dyn Store,
     json: bool,
 ) -> Result<bool, Failure> {
-    let reports: Vec<ReloadReport> = ask(store, RELOAD, RELOAD_PATIENCE)?;
-    let is_good = reports.iter().all(|report| report.faults.is_empty());
+    let Answers { answers, silence }: Answers<ReloadReport> = ask(store, RELOAD, RELOAD_PATIENCE)?;
+    let reports = answers;
+    let is_good = silence.is_none() && reports.iter().all(|report| report.faults.is_empty());
+    tell_silence(console, silence);
     if json {
         console.json(&reports)?;
         return Ok(is_good);
@@ -64,7 +76,7 @@ pub(super) fn reload(
 }
 
 /// The state of each server.
-pub(super) fn statuses(store: &dyn Store) -> Result<Vec<Status>, Failure> {
+pub(super) fn statuses(store: &dyn Store) -> Result<Answers<Status>, Failure> {
     ask(store, STATUS, STATUS_PATIENCE)
 }
 
@@ -74,7 +86,11 @@ pub(super) fn status(
     store: &dyn Store,
     json: bool,
 ) -> Result<(), Failure> {
-    let servers = statuses(store)?;
+    let Answers {
+        answers: servers,
+        silence,
+    } = statuses(store)?;
+    tell_silence(console, silence);
     let queue = queue_status(store)?;
     if json {
         return console.json(&WholeStatus { servers, queue });
@@ -196,30 +212,43 @@ fn span(seconds: u64) -> String {
     told.join(" ")
 }
 
+fn tell_silence(console: &mut Console<'_>, silence: Option<String>) {
+    if let Some(silence) = silence {
+        console.note(&silence);
+    }
+}
+
 /// Asks every server on the `mail_root`; at least one must answer.
 fn ask<T: DeserializeOwned>(
     store: &dyn Store,
     command: &str,
     patience: Duration,
-) -> Result<Vec<T>, Failure> {
-    let (own, servers) = (store.hint_socket(), store.look_at_peers()?.sockets);
-    let asked = commands::ask(&own, &servers, command, patience);
-    let asked = asked.map_err(|error| Failure::file(&own, "used", &error))?;
-    if asked.servers == 0 {
+) -> Result<Answers<T>, Failure> {
+    // Not the one for hints, at which other commands would take this one for a server.
+    let own = store.hint_socket().with_extension("ask");
+    let sockets = store.look_at_peers()?.sockets;
+    let asked = commands::ask(&own, &sockets, command, patience);
+    let Asked { servers, answers } = asked.map_err(|error| Failure::file(&own, "used", &error))?;
+    if servers == 0 {
         return Err(Failure(
             "no server runs on this mail_root: start it first".to_owned(),
         ));
     }
-    if asked.answers.is_empty() {
-        return Err(Failure(format!(
-            "the server has not answered within {} seconds: see its log",
-            patience.as_secs()
-        )));
+    let silent = servers - answers.len();
+    let silence = (silent > 0).then(|| {
+        let seconds = patience.as_secs();
+        format!(
+            "{silent} of {servers} servers did not answer within {seconds} seconds: see its log"
+        )
+    });
+    if let (true, Some(silence)) = (answers.is_empty(), &silence) {
+        return Err(Failure(silence.clone()));
     }
-    let answers = asked.answers.iter().map(|json| serde_json::from_str(json));
-    answers
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failure(format!("a server of another version answers: {error}")))
+    let answers = answers.iter().map(|json| serde_json::from_str(json));
+    let answers = answers.collect::<Result<_, _>>();
+    let answers = answers
+        .map_err(|error| Failure(format!("a server of another version answers: {error}")))?;
+    Ok(Answers { answers, silence })
 }
 
 #[cfg(test)]

@@ -124,8 +124,13 @@ impl Node {
         peer: SocketAddr,
         local: IpAddr,
     ) -> Admission {
-        let is_full = self.is_full(kind, peer.ip()) && !self.make_room(now, kind);
-        let refused = match self.stopping.is_some() || is_full {
+        let is_full = self.is_full(kind, peer.ip());
+        let useless = match is_full {
+            true => self.most_useless(now, kind),
+            false => None,
+        };
+        let is_refused = self.stopping.is_some() || is_full && useless.is_none();
+        let refused = match is_refused {
             true => Err("Too many connections, try again later"),
             false => self.check_rate(now, kind, peer.ip()),
         };
@@ -134,6 +139,9 @@ impl Node {
             tracing::info!(%peer, listener, reason, "connection refused");
             let hostname = self.config.hostname.as_str();
             return Admission::Refused(refusal(kind, hostname, reason));
+        }
+        if let Some(useless) = useless {
+            self.make_room(useless);
         }
         self.sessions_begun += 1;
         let id = SessionId(self.sessions_begun);
@@ -209,32 +217,33 @@ impl Node {
         }
     }
 
-    /// Ends the connection that has been of no use for longest; whether there was one. So whoever
-    /// takes all the places with connections on which nothing happens keeps nobody out.
-    fn make_room(&mut self, now: Now, kind: ListenerKind) -> bool {
+    /// The connection that has been of no use for longest. So whoever takes all the places with
+    /// connections on which nothing happens keeps nobody out.
+    fn most_useless(&self, now: Now, kind: ListenerKind) -> Option<SessionId> {
         let served = kind.served();
         let is_useless = |entry: &SessionEntry| {
+            let patience = entry.patience();
             entry.is_served(served)
                 && !entry.is_leaving
                 && entry.login.is_none()
-                && entry
-                    .patience()
-                    .is_some_and(|time| entry.active_at + time <= now.at)
+                && patience.is_some_and(|time| entry.active_at + time <= now.at)
         };
-        let useless = self
-            .sessions
-            .iter_mut()
-            .filter(|(_, entry)| is_useless(entry));
-        let Some((&session, entry)) = useless.min_by_key(|(_, entry)| entry.active_at) else {
-            return false;
-        };
-        entry.is_leaving = true;
+        let sessions = self.sessions.iter();
+        let useless = sessions.filter(|(_, entry)| is_useless(entry));
+        let longest = useless.min_by_key(|(_, entry)| entry.active_at);
+        longest.map(|(session, _)| *session)
+    }
+
+    /// Gives the place of a connection to another.
+    fn make_room(&mut self, useless: SessionId) {
+        if let Some(entry) = self.sessions.get_mut(&useless) {
+            entry.is_leaving = true;
+        }
         tracing::info!(
-            session = session.0,
+            session = useless.0,
             "ended: nothing happens, and its place is needed"
         );
-        self.notify(session, SessionEvent::Abort);
-        true
+        self.notify(useless, SessionEvent::Abort);
     }
 
     fn machine(&mut self, now: Now, kind: ListenerKind, peer: IpAddr) -> Machine {

@@ -182,6 +182,8 @@ impl Node {
             match answer {
                 SlowedAnswer::Login(asker, protocol, outcome) => {
                     self.finish_login(asker, protocol, outcome);
+                    // The account may have changed meanwhile.
+                    self.check_logins();
                 }
                 SlowedAnswer::Http(answer) => self.hold_answer(answer),
             }

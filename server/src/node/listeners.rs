@@ -111,6 +111,13 @@ impl Node {
         open.map(|(spec, _)| spec).collect()
     }
 
+    /// Says that they are served: not before connections are accepted.
+    pub(super) fn tell_listeners(&self) {
+        for spec in self.listeners() {
+            tell_listening(spec);
+        }
+    }
+
     /// These are to be open from now on.
     pub(super) fn want_listeners(&mut self, wanted: Vec<ListenerSpec>) {
         self.listeners.wanted = wanted.into_iter().collect();
@@ -122,7 +129,7 @@ impl Node {
     pub fn handle_listening(&mut self, spec: ListenerSpec, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => {
-                tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
+                tell_listening(spec);
                 self.listeners.states.insert(spec, State::Open);
             }
             Err(reason) => {
@@ -147,6 +154,10 @@ impl Node {
         self.actions.extend(actions);
         self.answer_reloads();
     }
+}
+
+fn tell_listening(spec: ListenerSpec) {
+    tracing::info!(address = %spec.address, "listening for {}", spec.kind.name());
 }
 
 #[cfg(test)]

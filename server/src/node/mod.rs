@@ -330,8 +330,10 @@ impl Node {
         }
     }
 
-    /// The process is up: looks for mail that an earlier one left in the spool.
+    /// The process is up, and accepts connections: looks for mail that an earlier one left in the
+    /// spool.
     pub fn handle_start(&mut self, now: Now) {
+        self.tell_listeners();
         self.started_at = now.at;
         self.set_timer(now.at, NodeTimer::Claim);
         self.set_timer(now.at, NodeTimer::ClaimRemote);

@@ -34,7 +34,7 @@ pub fn ask(
     let socket = OwnSocket::open(own)?;
     let mut asked = Asked::default();
     for path in servers {
-        // What takes nothing is another command, or has just ended.
+        // Where nobody listens there is another command, or a server that has just ended.
         if socket.socket.send_to(command.as_bytes(), path).is_ok() {
             asked.servers += 1;
         }
@@ -47,7 +47,6 @@ pub fn ask(
         }
         if let Some(text) = socket.receive(left)?
             && let Some((answered, json)) = text.split_once(' ')
-            // Hints come here as well.
             && answered == command
         {
             asked.answers.push(json.to_owned());

@@ -219,11 +219,14 @@ fn json(text: &str) -> String {
 
 /// Without anything that a terminal would obey or that would end the line.
 fn harmless(text: &str) -> String {
-    let escaped = |c: char| match c {
-        '"' | '\'' | '\\' => c.to_string(),
-        _ => c.escape_debug().to_string(),
-    };
-    text.chars().map(escaped).collect()
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => harmless.push(c),
+            _ => harmless.extend(c.escape_debug()),
+        }
+    }
+    harmless
 }
 
 /// Of a level, as terminals number them.

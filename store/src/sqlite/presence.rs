@@ -1,8 +1,9 @@
 //! Which processes share this `mail_root`, and whether they have written.
 //!
 //! Each has three files in `run/`: `<name>.lock`, locked for as long as it lives; `<name>.count`,
-//! how often it has written; `<name>.sock`, where it takes hints (bound by who owns the store).
-//! Names are never used twice.
+//! how often it has written; `<name>.sock`, where it takes hints (bound by who owns the store). A
+//! command that asks servers has `<name>.ask` instead of the last, where it takes answers. Names
+//! are never used twice.
 
 use std::{
     collections::BTreeMap,
@@ -108,7 +109,7 @@ impl Presence {
             return Ok(true);
         };
         self.has_found_dead.store(true, Ordering::Relaxed);
-        for kind in ["sock", "count", "lock"] {
+        for kind in ["sock", "ask", "count", "lock"] {
             remove_if_there(self.files.as_ref(), &self.path(name, kind))?;
         }
         Ok(false)

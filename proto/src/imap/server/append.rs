@@ -92,7 +92,11 @@ impl Server {
     pub(super) fn after_append(&mut self, now: Now, next: Next) {
         match next {
             Next::Stay => {}
-            Next::End(ending) => self.end(now, ending),
+            Next::End(ending) => {
+                // It is the peer's turn to send the rest.
+                self.pace.resume(now.at);
+                self.end(now, ending);
+            }
             Next::Fault(fault) => {
                 self.activity = Activity::Ready;
                 self.handle_fault(&fault);

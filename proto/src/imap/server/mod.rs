@@ -70,7 +70,7 @@ pub struct Server {
     active_at: Instant,
     /// When the command began that is still coming.
     command_since: Option<Instant>,
-    /// Of the messages that are appended.
+    /// Of the messages that are appended, and of what is dropped.
     pace: Pace,
     /// When the peer last took bytes, or had none to take.
     sent_at: Instant,
@@ -142,6 +142,7 @@ impl Server {
     }
 
     fn handle_line_input(&mut self, now: Now, input: &[u8]) -> usize {
+        let was_skipping = self.reader.is_skipping();
         let (consumed, progress) = self.reader.handle_input(input);
         match progress {
             Progress::Incomplete | Progress::Skipped => {}
@@ -155,10 +156,12 @@ impl Server {
             Progress::Command(command) => self.start_command(now, command),
             Progress::Fault(fault) => self.handle_fault(&fault),
         }
-        self.command_since = match self.reader.is_between_commands() {
-            true => None,
-            false => self.command_since.or(Some(now.at)),
-        };
+        // What is dropped may be as long as any message.
+        match (was_skipping, self.reader.is_skipping()) {
+            (false, true) => self.pace = Pace::start(now.at, limits::IMAP_DATA_TIMEOUT),
+            (true, true) => self.pace.advance(now.at, consumed),
+            (_, false) => {}
+        }
         consumed
     }
 
@@ -369,13 +372,18 @@ impl Server {
                 at: self.began_at + limits::IMAP_LOGIN_TIMEOUT,
                 timer: Timer::Login,
             },
-            State::Authenticated | State::Selected(_) => Timeout {
-                at: match self.command_since {
-                    Some(since) => since + limits::IMAP_COMMAND_TIME,
-                    None => self.active_at + limits::IMAP_COMMAND_TIMEOUT,
-                },
-                timer: Timer::Command,
-            },
+            State::Authenticated | State::Selected(_) => {
+                let dropped = self.pace.deadline().filter(|_| self.reader.is_skipping());
+                let (at, timer) = match (dropped, self.command_since) {
+                    (Some(at), _) => (at, Timer::Data),
+                    (None, Some(since)) => (since + limits::IMAP_COMMAND_TIME, Timer::Command),
+                    (None, None) => {
+                        let at = self.active_at + limits::IMAP_COMMAND_TIMEOUT;
+                        (at, Timer::Command)
+                    }
+                };
+                Timeout { at, timer }
+            }
         };
         match &self.activity {
             Activity::Handshaking { .. } => Some(Timeout {
@@ -448,6 +456,10 @@ impl Connection for Server {
         if consumed > 0 {
             self.active_at = now.at;
         }
+        self.command_since = match self.reader.is_between_commands() {
+            true => None,
+            false => self.command_since.or(Some(now.at)),
+        };
         consumed
     }
 

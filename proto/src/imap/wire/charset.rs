@@ -38,7 +38,7 @@ impl Charset {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::ToOwned;
+    use alloc::borrow::ToOwned;
 
     use super::*;
 

@@ -197,6 +197,11 @@ impl CommandReader {
         }
     }
 
+    /// Whether the rest of a command that was refused, or could not be understood, is dropped.
+    pub fn is_skipping(&self) -> bool {
+        self.discard.is_some()
+    }
+
     /// Whether the next byte starts a command.
     pub fn is_between_commands(&self) -> bool {
         matches!(self.state, State::Line)

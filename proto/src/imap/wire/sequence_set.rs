@@ -62,7 +62,7 @@ impl SequenceSet {
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
+    use alloc::vec;
 
     use super::*;
 

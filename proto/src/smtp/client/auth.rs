@@ -206,7 +206,7 @@ fn encode(text: &str) -> Secret<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::ToOwned;
+    use alloc::borrow::ToOwned;
 
     use super::*;
 

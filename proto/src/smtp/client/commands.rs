@@ -102,7 +102,7 @@ fn write(out: &mut String, text: core::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::ToOwned;
+    use alloc::borrow::ToOwned;
 
     use bytes::Bytes;
 

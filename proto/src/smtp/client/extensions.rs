@@ -110,7 +110,7 @@ impl Mechanisms {
 
 #[cfg(test)]
 mod tests {
-    use std::{string::ToString, vec::Vec};
+    use alloc::{string::ToString, vec::Vec};
 
     use super::*;
 

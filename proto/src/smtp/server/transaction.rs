@@ -216,14 +216,14 @@ impl Server {
         self.pace = Pace::start(now.at, limits::SMTP_DATA_TIMEOUT);
     }
 
-    pub(super) fn handle_dropped(&mut self, now: Now, bytes: u64) {
-        self.pace.advance(now.at, bytes as usize);
+    pub(super) fn handle_dropped(&mut self, now: Now, bytes: usize) {
+        self.pace.advance(now.at, bytes);
         if let State::Dropping {
             left_bytes,
             refusal,
         } = &mut self.state
         {
-            *left_bytes -= bytes.min(*left_bytes);
+            *left_bytes -= (bytes as u64).min(*left_bytes);
             if *left_bytes == 0 {
                 let refusal = refusal.clone();
                 self.refuse(now, refusal);

@@ -122,7 +122,9 @@ impl Workplace {
         };
         let mut entries = self.store.queue(&to, None, QUEUE_PAGE)?;
         entries.extend(self.store.queue(&from, None, QUEUE_PAGE)?);
-        entries.dedup_by(|a, b| a.envelope_id == b.envelope_id);
+        // Most are from it and to it.
+        entries.sort_by_key(|entry| entry.id);
+        entries.dedup_by_key(|entry| entry.id);
         Ok(entries)
     }
 

@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
 use super::{
     doors::{Door, Protocol},
     report::Findings,
-    trouble::{is_exempt, whitelist_remedy},
+    trouble::whitelist_remedy,
 };
 use crate::{
     cli::{check, failure::Failure, settings},
     config::Config,
+    rate_limit::is_exempt,
 };
 
 /// Reads it; a configuration, if there is no fault in it.

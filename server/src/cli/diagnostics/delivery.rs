@@ -10,7 +10,7 @@ use super::{
     doors::{Door, Tools},
     letter::Letter,
     report::Findings,
-    trouble::{Trouble, is_exempt, is_limiters},
+    trouble::{Trouble, is_limiters},
 };
 use crate::{
     cli::{control, failure::Failure},
@@ -18,6 +18,7 @@ use crate::{
     limits,
     node::{LimitsStatus, ListenerKind},
     outside::{client::Client, random},
+    rate_limit::is_exempt,
 };
 
 /// More connections at a time are not opened to see whether one is too many.
@@ -145,8 +146,8 @@ fn check_queue(account: &TestAccount, findings: &mut Findings) {
 
 /// Whether the limits of the file are those that the server goes by.
 fn check_limits(config: &Config, account: &TestAccount, findings: &mut Findings) {
-    let servers = match control::statuses(&*account.workplace.store) {
-        Ok(servers) => servers,
+    let control::Answers { answers, silence } = match control::statuses(&*account.workplace.store) {
+        Ok(told) => told,
         Err(Failure(reason)) => {
             let remedy = "see that the server's mail_root is the one of this configuration";
             return findings.fail(
@@ -155,7 +156,13 @@ fn check_limits(config: &Config, account: &TestAccount, findings: &mut Findings)
             );
         }
     };
-    for server in servers {
+    if let Some(silence) = silence {
+        findings.fail(
+            silence,
+            "look into its log for why; a restart is the last resort",
+        );
+    }
+    for server in answers {
         match server.limits == LimitsStatus::of(config) {
             true => findings.ok(format!(
                 "server {} goes by the limits of the file; clients that it has locked out: {}",

@@ -5,14 +5,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{
-    report::Absence,
-    trouble::{Trouble, is_exempt},
-};
+use super::{report::Absence, trouble::Trouble};
 use crate::{
     config::{Config, RateLimit},
     node::{self, ListenerKind, ListenerSpec},
     outside::client::{Client, Dialer},
+    rate_limit::is_exempt,
 };
 
 /// Wrong passwords that are tried before a right one, at most; the right one takes them back.

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, fmt, io, net::IpAddr};
 
-use crate::{config::RateLimit, tls::OTHER_CERTIFICATE};
+use crate::tls::OTHER_CERTIFICATE;
 
 /// What came instead of what should.
 #[derive(Debug)]
@@ -24,11 +24,6 @@ pub(super) enum Trouble {
 pub(super) fn is_limiters(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.contains("from you") || text.contains("too many failed logins")
-}
-
-/// Whether the limiter lets this address do what it wants.
-pub(super) fn is_exempt(limits: &RateLimit, from: IpAddr) -> bool {
-    !limits.enabled || limits.whitelist.iter().any(|it| it.contains(from))
 }
 
 /// How to be exempt from the limits.

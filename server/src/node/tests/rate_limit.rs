@@ -293,3 +293,43 @@ fn sessions_that_are_logged_in_are_never_ended_for_others() {
     assert!(!is_admitted(&mut site, ListenerKind::Imap));
     assert!(site.events.is_empty(), "{:?}", site.events);
 }
+
+/// Whoever is refused for another reason takes nobody's place.
+#[test]
+fn connection_that_is_refused_ends_no_other() {
+    let mut site = narrow_site();
+    site.connect(ListenerKind::Smtp);
+    site.connect(ListenerKind::Smtp);
+    let hasty: SocketAddr = "203.0.113.9:4000".parse().unwrap();
+    site.pass(limits::IDLE_WHEN_FULL);
+    for _ in 0..site.config.rate_limit.connection_rate.get() {
+        let limits = &site.config.rate_limit;
+        let limiter = &mut site.node.rate_limiter;
+        limiter.admit(site.now.at, limits, hasty.ip()).unwrap();
+        limiter.release(hasty.ip());
+    }
+    assert!(!is_admitted(&mut site, ListenerKind::Smtp));
+    assert!(site.events.is_empty(), "{:?}", site.events);
+}
+
+/// The account may change while the answer is kept back.
+#[test]
+fn login_that_was_slowed_does_not_outlive_its_account() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    for number in 0..100 {
+        guess_from(&mut site, [198, 51, 100, number], "wrong");
+    }
+    let session = site.connect(ListenerKind::Imap);
+    site.ask_login(session);
+    site.settle();
+    assert!(site.events.is_empty(), "the answer is kept back");
+    site.write_directory(disable(account));
+    site.node.handle_datagram(site.now, None, b"directory");
+    site.settle();
+    let due = site.now.at + limits::GUESS_DELAY;
+    site.set_time(due);
+    site.node.handle_timeout(site.now);
+    site.settle();
+    assert!(site.is_told_to_end(session), "{:?}", site.events);
+}
