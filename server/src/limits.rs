@@ -250,9 +250,9 @@ pub const LOGIN_VALUE_BYTES: usize = 1024;
 /// Shortest password that can be set by the API, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 
-/// Contents of HTTP requests that are held in memory, in bytes, of all connections together; what
-/// is beyond gets 503.
-pub const HTTP_CONTENT_BYTES_HELD: usize = 256 * 1024 * 1024;
+/// HTTP requests that are carried out at once whose content does not fit one piece: while that
+/// goes on it is in memory.
+pub const LARGE_REQUESTS_RUNNING: usize = 4;
 
 /// Longest name of a folder in the API, in characters.
 pub const FOLDER_NAME_CHARS: usize = 255;

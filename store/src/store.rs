@@ -607,6 +607,12 @@ pub trait Store: Send + Sync {
     ///
     /// `NoSuchUpload`, `Full`, `Failed`.
     fn stage_finish(&self, stage: StageId) -> Result<()>;
+    /// The bytes of a staged file, complete or not; one that is no message need not be completed.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchUpload`, `Failed`.
+    fn stage_read(&self, stage: StageId) -> Result<Bytes>;
     /// Removes a staged file; those of processes that died go by themselves.
     fn stage_drop(&self, stage: StageId);
 

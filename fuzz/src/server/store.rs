@@ -218,6 +218,10 @@ impl Store for OneMessage {
         unreachable!("a search asks for messages alone")
     }
 
+    fn stage_read(&self, _stage: StageId) -> Result<Bytes> {
+        unreachable!("a search asks for messages alone")
+    }
+
     fn stage_drop(&self, _stage: StageId) {
         unreachable!("a search asks for messages alone")
     }

@@ -63,7 +63,7 @@ impl Node {
             self.note_success(asker.session, &account.address);
             return self.finish_login(asker, protocol, Outcome::Right(account));
         }
-        if self.jobs.hashes_waiting.len() >= limits::HASHES_WAITING {
+        if !self.jobs.has_room_for_hash() {
             return self.finish_login(asker, protocol, Outcome::Unavailable);
         }
         self.run(Job::Authenticate {

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rmail_proto::{
     AccountId, Instant, MailboxId, Now,
-    http::{Accept, Body, Call, Content, Reply, Request, Response, SourceId, Status},
+    http::{self, Accept, Body, Call, Reply, Request, Response, SourceId, Status},
 };
-use rmail_store::StoreError;
+use rmail_store::{Content, StoreError};
 
-use super::{Asker, Job, Node, authentication::SlowedAnswer, lifecycle::Hint};
+use super::{Asker, Job, Node, authentication::SlowedAnswer, lifecycle::Hint, uploads::Piece};
 use crate::{
     api::{
-        answer::{Answer, StoredBody, Touched},
+        answer::{self, Answer, StoredBody, Touched},
         error::{ApiError, Occasion},
         exchange::{Exchange, Origin},
         service::{Admitted, with_origin},
@@ -27,8 +27,6 @@ use crate::{
 pub(super) struct HttpSessions {
     sessions: BTreeMap<SessionId, HttpSession>,
     tokens: BTreeMap<u128, TokenUse>,
-    /// Bytes of contents in memory, of all sessions.
-    held_bytes: usize,
     /// Answers that wait until the account's IMAP sessions can know of what was written.
     answers: Vec<HeldAnswer>,
 }
@@ -47,7 +45,7 @@ pub(super) struct HeldAnswer {
 struct HttpSession {
     origin: Origin,
     /// The request whose content is on its way.
-    pending: Option<Pending>,
+    pending: Option<Box<Exchange>>,
     /// Who stands behind the request at work.
     client: Option<IpAddr>,
     /// The token whose request is at work.
@@ -55,12 +53,6 @@ struct HttpSession {
     /// The body that is being read, under the name of the last source.
     body: Option<StoredBody>,
     sources: u64,
-}
-
-#[derive(Debug)]
-struct Pending {
-    exchange: Box<Exchange>,
-    content: Vec<u8>,
 }
 
 /// What was asked with one token.
@@ -90,9 +82,6 @@ impl Node {
 
     pub(super) fn end_http(&mut self, session: SessionId) {
         if let Some(state) = self.http.sessions.remove(&session) {
-            if let Some(pending) = state.pending {
-                self.http.held_bytes -= pending.content.len();
-            }
             if let Some(token) = state.token {
                 self.http.finish(token);
             }
@@ -110,11 +99,29 @@ impl Node {
         sessions.filter(|state| state.origin.peer == peer).count()
     }
 
+    pub(super) fn is_http(&self, session: SessionId) -> bool {
+        self.http.sessions.contains_key(&session)
+    }
+
     pub(super) fn handle_http(&mut self, now: Now, asker: Asker, call: Call) {
         match call {
             Call::Request(request) => self.handle_http_request(now, asker, &request),
-            Call::Chunk { data, last, .. } => self.handle_http_content(now, asker, &data, last),
-            Call::Discard { .. } => self.drop_http_content(asker.session),
+            Call::Chunk { upload, data, last } => {
+                let piece = match last {
+                    true => Piece::last_of_request(data),
+                    false => Piece::more(data),
+                };
+                // Of what was refused in the middle the machine passes over the rest.
+                if self.is_pending(asker.session) {
+                    self.handle_piece(now, asker, upload, piece);
+                }
+            }
+            Call::Discard { upload } => {
+                self.discard_upload(asker.session, upload);
+                if self.take_pending(asker.session).is_some() {
+                    self.finish_http(asker.session);
+                }
+            }
             Call::Read { offset, length, .. } => self.read_http_body(asker, offset, length),
             Call::Release { .. } => {
                 if let Some(state) = self.http.sessions.get_mut(&asker.session) {
@@ -151,14 +158,11 @@ impl Node {
         state.client = Some(exchange.client);
         state.token = exchange.claims.as_ref().map(|claims| claims.id);
         match request.content {
-            Content::Absent | Content::Length(0) => {
-                self.start_http(now, asker, exchange, Bytes::new());
+            http::Content::Absent | http::Content::Length(0) => {
+                self.start_http(now, asker, exchange, Content::Inline(Bytes::new()));
             }
-            Content::Length(_) | Content::Chunked => {
-                state.pending = Some(Pending {
-                    exchange,
-                    content: Vec::new(),
-                });
+            http::Content::Length(_) | http::Content::Chunked => {
+                state.pending = Some(exchange);
                 let accept = Accept {
                     bytes_max,
                     too_large,
@@ -168,62 +172,52 @@ impl Node {
         }
     }
 
-    fn handle_http_content(&mut self, now: Now, asker: Asker, data: &Bytes, last: bool) {
-        let Some(state) = self.http.sessions.get_mut(&asker.session) else {
-            return;
-        };
-        let Some(pending) = &mut state.pending else {
-            // It was refused in the middle: the rest is passed over by the machine.
-            return;
-        };
-        if self.http.held_bytes + data.len() > limits::HTTP_CONTENT_BYTES_HELD {
-            let exchange = pending.exchange.clone();
-            self.drop_http_content(asker.session);
+    fn is_pending(&self, session: SessionId) -> bool {
+        let state = self.http.sessions.get(&session);
+        state.is_some_and(|state| state.pending.is_some())
+    }
+
+    fn take_pending(&mut self, session: SessionId) -> Option<Box<Exchange>> {
+        self.http.sessions.get_mut(&session)?.pending.take()
+    }
+
+    /// The request's content is complete.
+    pub(super) fn start_http_upload(&mut self, now: Now, asker: Asker, content: Content) {
+        match self.take_pending(asker.session) {
+            Some(exchange) => self.start_http(now, asker, exchange, content),
+            None => self.drop_content(&content),
+        }
+    }
+
+    /// The request's content can't be kept.
+    pub(super) fn refuse_http_content(&mut self, asker: Asker, error: &StoreError) {
+        if let Some(exchange) = self.take_pending(asker.session) {
             self.finish_http(asker.session);
-            let error = ApiError::unavailable().retry_after(Duration::from_secs(5));
-            return self.refuse_http(asker, &exchange, error);
-        }
-        pending.content.extend_from_slice(data);
-        self.http.held_bytes += data.len();
-        if !last {
-            return self.reply_http(asker, Reply::ChunkTaken);
-        }
-        let pending = state.pending.take().expect("it was just there");
-        self.http.held_bytes -= pending.content.len();
-        self.start_http(now, asker, pending.exchange, pending.content.into());
-    }
-
-    fn drop_http_content(&mut self, session: SessionId) {
-        let state = self.http.sessions.get_mut(&session);
-        if let Some(pending) = state.and_then(|state| state.pending.take()) {
-            self.http.held_bytes -= pending.content.len();
-            self.finish_http(session);
+            self.refuse_http(asker, &exchange, answer::api_error(error.clone().into()));
         }
     }
 
-    fn start_http(&mut self, now: Now, asker: Asker, exchange: Box<Exchange>, content: Bytes) {
+    fn start_http(&mut self, now: Now, asker: Asker, exchange: Box<Exchange>, content: Content) {
         if exchange.is_login()
             && let Err(wait) = self.check_lockout(now, asker.session)
         {
+            self.drop_content(&content);
             self.finish_http(asker.session);
             let error = ApiError::too_many_logins().retry_after(wait);
             return self.refuse_http(asker, &exchange, error);
         }
-        let job = Job::Answer {
-            asker,
-            service: Arc::clone(&self.api),
-            exchange,
-            content,
-        };
-        if job.is_hash() && self.jobs.hashes_waiting.len() >= limits::HASHES_WAITING {
-            let Job::Answer { exchange, .. } = job else {
-                unreachable!("it was just made");
-            };
+        if exchange.checks_password() && !self.jobs.has_room_for_hash() {
+            self.drop_content(&content);
             self.finish_http(asker.session);
             let error = ApiError::unavailable().retry_after(Duration::from_secs(5));
             return self.refuse_http(asker, &exchange, error);
         }
-        self.run(job);
+        self.run(Job::Answer {
+            asker,
+            service: Arc::clone(&self.api),
+            exchange,
+            content,
+        });
     }
 
     /// A request was carried out.
@@ -359,7 +353,7 @@ impl Node {
         self.reply_http(asker, Reply::Respond(Box::new(response)));
     }
 
-    fn reply_http(&mut self, asker: Asker, reply: Reply) {
+    pub(super) fn reply_http(&mut self, asker: Asker, reply: Reply) {
         if let Reply::Respond(response) = &reply {
             log_response(asker.session, response);
         }

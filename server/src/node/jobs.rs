@@ -14,7 +14,7 @@ use rmail_proto::{
     AccountId, Address, MailboxId, ModSeq, Secret, UnixTime, UploadId, smtp::client,
 };
 use rmail_store::{
-    Account, AccountWrite, MailboxRef, SpoolId, SpoolWrite, StageId, Store, StoreError,
+    Account, AccountWrite, Content, MailboxRef, SpoolId, SpoolWrite, StageId, Store, StoreError,
 };
 
 pub use self::done::Done;
@@ -179,8 +179,8 @@ pub enum Job {
         stage: Option<StageId>,
         /// The piece.
         data: Bytes,
-        /// Whether the file is complete then.
-        is_last: bool,
+        /// Whether the file is complete then, and made durable.
+        is_synced: bool,
     },
     /// Remove a staged file.
     DropStage(StageId),
@@ -220,7 +220,7 @@ pub enum Job {
         /// What is asked.
         exchange: Box<Exchange>,
         /// The request's content.
-        content: Bytes,
+        content: Content,
     },
     /// Read a piece of a message for an HTTP client.
     ReadStored {
@@ -255,12 +255,30 @@ pub enum Job {
     },
 }
 
+/// What a job takes: see [`job_queues`](super::job_queues).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum JobKind {
+    /// It waits for the disk.
+    Common,
+    /// It burns a processor.
+    Hash,
+    /// It takes much memory.
+    Large,
+    /// It waits for a stranger.
+    Post,
+}
+
 impl Job {
-    /// Whether it burns the processor rather than waiting for the disk.
-    pub fn is_hash(&self) -> bool {
+    /// What it takes.
+    pub(super) fn kind(&self) -> JobKind {
         match self {
-            Self::Authenticate { .. } => true,
-            Self::Answer { exchange, .. } => exchange.checks_password(),
+            Self::Authenticate { .. } => JobKind::Hash,
+            Self::Answer { exchange, .. } if exchange.checks_password() => JobKind::Hash,
+            Self::Answer { content, .. } => match content {
+                Content::Staged(_) => JobKind::Large,
+                Content::Inline(_) | Content::Spooled(_) => JobKind::Common,
+            },
+            Self::Notify(NotifyJob::Post { .. }) => JobKind::Post,
             Self::CheckLogins(_)
             | Self::CheckSender { .. }
             | Self::FindRecipient { .. }
@@ -279,7 +297,7 @@ impl Job {
             | Self::ReadStored { .. }
             | Self::ReplyAutomatically { .. }
             | Self::Notify(_)
-            | Self::Reload { .. } => false,
+            | Self::Reload { .. } => JobKind::Common,
         }
     }
 
@@ -320,6 +338,7 @@ impl Job {
     /// Does the work.
     pub fn run(self, world: &World) -> Done {
         let store = &*world.store;
+        let kind = self.kind();
         match self {
             Self::Authenticate {
                 asker,
@@ -469,9 +488,9 @@ impl Job {
                 upload,
                 stage,
                 data,
-                is_last,
+                is_synced,
             } => {
-                let (stage, outcome) = stage_piece(store, stage, &data, is_last);
+                let (stage, outcome) = stage_piece(store, stage, &data, is_synced);
                 Done::Staged {
                     session,
                     upload,
@@ -536,7 +555,8 @@ impl Job {
                 exchange,
                 content,
             } => match contain(|| {
-                api::answer::answer(store, &service, &*world.poster, &exchange, &content)
+                let bytes = whole_content(store, &content)?;
+                api::answer::answer(store, &service, &*world.poster, &exchange, &bytes)
             }) {
                 Err(StoreError::Busy) => Done::Busy(Box::new(Self::Answer {
                     asker,
@@ -546,7 +566,8 @@ impl Job {
                 })),
                 outcome => Done::Answered {
                     asker,
-                    is_hash: exchange.checks_password(),
+                    kind,
+                    content,
                     answer: Box::new(
                         outcome.unwrap_or_else(|error| Answer::failed(&exchange, error)),
                     ),
@@ -599,6 +620,15 @@ fn contain<T>(ask: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     })
 }
 
+/// A request's content, in memory.
+fn whole_content(store: &dyn Store, content: &Content) -> Result<Bytes, StoreError> {
+    match content {
+        Content::Inline(bytes) => Ok(bytes.clone()),
+        Content::Staged(stage) => store.stage_read(*stage),
+        Content::Spooled(_) => unreachable!("a request's content is no message in the spool"),
+    }
+}
+
 fn reaches_all(
     store: &dyn Store,
     config: &Config,
@@ -649,14 +679,14 @@ fn stage_piece(
     store: &dyn Store,
     stage: Option<StageId>,
     data: &[u8],
-    is_last: bool,
+    is_synced: bool,
 ) -> (Option<StageId>, Result<(), StoreError>) {
     let stage = match stage.map_or_else(|| store.stage(), Ok) {
         Ok(stage) => stage,
         Err(error) => return (None, Err(error)),
     };
     let mut outcome = store.stage_append(stage, data);
-    if outcome.is_ok() && is_last {
+    if outcome.is_ok() && is_synced {
         outcome = store.stage_finish(stage);
     }
     (Some(stage), outcome)

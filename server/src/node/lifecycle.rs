@@ -146,7 +146,7 @@ impl Node {
             && self.spool_writes.is_idle()
             && self.delivery.is_idle()
             && self.outbound.is_idle()
-            && self.jobs.running + self.jobs.hashes_running == 0;
+            && self.jobs.running() == 0;
         if is_idle {
             *stopping = Stopping::Stopped;
             tracing::info!("stopped");
@@ -232,7 +232,15 @@ impl Node {
             } => self.handle_staged(now, (session, upload), stage, outcome),
             Done::RoomChecked { asker, outcome } => self.handle_room_checked(asker, outcome),
             Done::ReplyDecided(outcome) => self.handle_reply_decided(now, outcome),
-            Done::Answered { asker, answer, .. } => self.handle_answered(now, asker, *answer),
+            Done::Answered {
+                asker,
+                content,
+                answer,
+                ..
+            } => {
+                self.drop_content(&content);
+                self.handle_answered(now, asker, *answer);
+            }
             Done::StoredRead { asker, outcome } => self.handle_stored_read(asker, outcome),
             Done::StageDropped => {}
             Done::Busy(job) => self.put_off(now, *job),

@@ -17,6 +17,7 @@ mod directory;
 mod expansion;
 mod http;
 mod imap;
+mod job_queues;
 mod jobs;
 mod lifecycle;
 mod listeners;
@@ -43,6 +44,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 
 use authentication::SlowedAnswer;
+use job_queues::JobQueues;
 use rmail_proto::{AccountId, CallId, Entropy, Instant, MailboxId, Now, Secret, UploadId};
 use rmail_store::{StageId, StoreError};
 
@@ -268,18 +270,6 @@ enum NodeTimer {
     Grace,
 }
 
-/// Jobs that wait for a thread, and how many have one.
-#[derive(Debug)]
-struct JobQueues {
-    waiting: VecDeque<Job>,
-    running: usize,
-    /// Those that found a database busy.
-    busy: Vec<Job>,
-    hashes_waiting: VecDeque<Job>,
-    hashes_running: usize,
-    hashes_running_max: usize,
-}
-
 impl Node {
     /// A node that has not begun: see [`handle_start`](Self::handle_start).
     pub fn new(setup: NodeSetup) -> Self {
@@ -296,14 +286,7 @@ impl Node {
             client_tls: setup.client_tls,
             entropy,
             actions: VecDeque::new(),
-            jobs: JobQueues {
-                waiting: VecDeque::new(),
-                running: 0,
-                busy: Vec::new(),
-                hashes_waiting: VecDeque::new(),
-                hashes_running: 0,
-                hashes_running_max: setup.hashes_running_max,
-            },
+            jobs: JobQueues::new(setup.hashes_running_max),
             sessions: BTreeMap::new(),
             sessions_begun: 0,
             http: http::HttpSessions::default(),
@@ -384,11 +367,7 @@ impl Node {
 
     /// A job is done.
     pub fn handle_job_done(&mut self, now: Now, done: Done) {
-        if done.is_hash() {
-            self.jobs.hashes_running -= 1;
-        } else if !done.is_post() {
-            self.jobs.running -= 1;
-        }
+        self.jobs.finish(done.kind());
         self.handle_done(now, done);
         self.start_jobs();
         self.check_stopped(now);
@@ -451,54 +430,6 @@ impl Node {
     fn set_timer(&mut self, at: Instant, timer: NodeTimer) {
         self.timers_set += 1;
         self.timers.insert((at, self.timers_set), timer);
-    }
-
-    fn run(&mut self, job: Job) {
-        if job.is_hash() {
-            self.jobs.hashes_waiting.push_back(job);
-        } else {
-            self.jobs.waiting.push_back(job);
-        }
-        self.start_jobs();
-    }
-
-    /// Another process is writing: the job waits a moment.
-    fn put_off(&mut self, now: Now, job: Job) {
-        if self.jobs.busy.is_empty() {
-            self.set_timer(now.at + crate::limits::BUSY_RETRY, NodeTimer::RetryJobs);
-        }
-        self.jobs.busy.push(job);
-    }
-
-    fn retry_jobs(&mut self) {
-        for job in std::mem::take(&mut self.jobs.busy) {
-            let session = job.session();
-            if session.is_none_or(|session| self.sessions.contains_key(&session)) {
-                self.run(job);
-            }
-        }
-    }
-
-    fn start_jobs(&mut self) {
-        while self.jobs.running < crate::limits::JOBS_RUNNING {
-            let Some(job) = self.jobs.waiting.pop_front() else {
-                break;
-            };
-            self.jobs.running += 1;
-            self.actions.push_back(NodeAction::RunJob(job));
-        }
-        while self.jobs.hashes_running < self.jobs.hashes_running_max {
-            let Some(job) = self.jobs.hashes_waiting.pop_front() else {
-                break;
-            };
-            let session = job.session();
-            if session.is_some_and(|session| !self.sessions.contains_key(&session)) {
-                // Nobody waits for it any more.
-                continue;
-            }
-            self.jobs.hashes_running += 1;
-            self.actions.push_back(NodeAction::RunJob(job));
-        }
     }
 
     fn reply(&mut self, asker: Asker, reply: Reply) {

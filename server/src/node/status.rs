@@ -151,8 +151,8 @@ impl Node {
             listeners: listeners.collect(),
             sessions,
             work: WorkStatus {
-                jobs_running: self.jobs.running + self.jobs.hashes_running,
-                jobs_waiting: self.jobs.waiting.len() + self.jobs.hashes_waiting.len(),
+                jobs_running: self.jobs.running(),
+                jobs_waiting: self.jobs.waiting(),
             },
             rate_limit: RateLimitStatus {
                 tracked: self.rate_limiter.tracked(),

@@ -1,9 +1,10 @@
-//! Messages on their way in: small ones in memory, large ones piece by piece into a staged file.
+//! Messages, and contents of HTTP requests, on their way in: small ones in memory, large ones piece
+//! by piece into a staged file.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use rmail_proto::{Now, UploadId, imap, mime::Summary, smtp, smtp::Envelope};
+use rmail_proto::{Now, UploadId, http, imap, mime::Summary, smtp, smtp::Envelope};
 use rmail_store::{Content, StageId, StoreError};
 
 use super::{Asker, Job, Node};
@@ -40,9 +41,13 @@ pub(super) struct Piece {
 
 /// What comes with the last piece.
 #[derive(Debug)]
-struct End {
-    summary: Arc<Summary>,
-    envelope: Option<Box<Envelope>>,
+enum End {
+    /// A message that is accepted at once.
+    Message(Arc<Summary>, Box<Envelope>),
+    /// A message that waits for the command that uses it.
+    Literal(Arc<Summary>),
+    /// The content of the session's request, which is carried out.
+    Request,
 }
 
 impl Piece {
@@ -55,10 +60,17 @@ impl Piece {
         summary: Arc<Summary>,
         envelope: Option<Box<Envelope>>,
     ) -> Self {
-        Self {
-            data,
-            end: Some(End { summary, envelope }),
-        }
+        let end = match envelope {
+            Some(envelope) => End::Message(summary, envelope),
+            None => End::Literal(summary),
+        };
+        let end = Some(end);
+        Self { data, end }
+    }
+
+    pub(super) fn last_of_request(data: Bytes) -> Self {
+        let end = Some(End::Request);
+        Self { data, end }
     }
 }
 
@@ -67,10 +79,8 @@ impl Node {
         let key = (asker.session, upload);
         let fits_memory = match &piece.end {
             // It is used at once.
-            Some(End {
-                envelope: Some(_), ..
-            }) => true,
-            Some(End { envelope: None, .. }) => {
+            Some(End::Message(..) | End::Request) => true,
+            Some(End::Literal(_)) => {
                 let bytes = self.upload_bytes_in_memory(asker.session) + piece.data.len();
                 bytes <= limits::UPLOAD_BYTES_IN_MEMORY
             }
@@ -235,34 +245,41 @@ impl Node {
             upload: key.1,
             stage: staging.stage,
             data: piece.data.clone(),
-            is_last: piece.end.is_some(),
+            // A request outlives no process.
+            is_synced: matches!(piece.end, Some(End::Message(..) | End::Literal(_))),
         };
         let _ = now;
         self.run(job);
     }
 
     fn complete(&mut self, now: Now, asker: Asker, upload: UploadId, content: Content, end: End) {
-        let summary = end.summary;
-        match end.envelope {
-            Some(envelope) => self.accept(now, asker, *envelope, summary, content),
-            None => {
+        match end {
+            End::Message(summary, envelope) => {
+                self.accept(now, asker, *envelope, summary, content);
+            }
+            End::Literal(summary) => {
                 let complete = Upload::Complete { content, summary };
                 self.uploads.insert((asker.session, upload), complete);
                 self.take_piece(asker);
             }
+            End::Request => self.start_http_upload(now, asker, content),
         }
     }
 
     fn take_piece(&mut self, asker: Asker) {
         if self.is_imap(asker.session) {
             self.reply_imap(asker, imap::Reply::Done);
+        } else if self.is_http(asker.session) {
+            self.reply_http(asker, http::Reply::ChunkTaken);
         } else {
             self.reply_smtp(asker, smtp::Reply::ChunkTaken);
         }
     }
 
     fn refuse_piece(&mut self, asker: Asker, error: &StoreError) {
-        if self.is_imap(asker.session) {
+        if self.is_http(asker.session) {
+            self.refuse_http_content(asker, error);
+        } else if self.is_imap(asker.session) {
             self.reply_imap(asker, imap::Reply::No(super::imap::no_from(error)));
         } else {
             let refusal = super::smtp::refusal_from(error);

@@ -351,6 +351,10 @@ impl Store for SqliteStore {
         self.stages.finish(stage)
     }
 
+    fn stage_read(&self, stage: StageId) -> Result<Bytes> {
+        self.stages.read(stage)
+    }
+
     fn stage_drop(&self, stage: StageId) {
         self.stages.remove(stage);
     }

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
+
 use super::{
+    content::read_piece,
     lock,
     presence::{Presence, list},
 };
@@ -109,6 +112,17 @@ impl Stages {
             Err(_) => Progress::Broken,
         };
         Ok(synced?)
+    }
+
+    pub(super) fn read(&self, id: StageId) -> Result<Bytes> {
+        let stage = self.find(id)?;
+        let stage = lock(&stage);
+        let mut file = match stage.progress {
+            Progress::Open(_) | Progress::Complete => self.files.open(&stage.path)?,
+            Progress::Broken => return Err(StoreError::NoSuchUpload),
+        };
+        let length = usize::try_from(stage.size_bytes).unwrap_or(usize::MAX);
+        Ok(read_piece(file.as_mut(), 0, length)?)
     }
 
     pub(super) fn remove(&self, id: StageId) {

@@ -232,7 +232,7 @@ fn authorize(cx: &mut Cx<'_>) -> Result<(), Failure> {
 }
 
 /// What a client hears of the store's troubles.
-fn api_error(failure: Failure) -> ApiError {
+pub(crate) fn api_error(failure: Failure) -> ApiError {
     let error = match failure {
         Failure::Refused(error) => return error,
         Failure::Store(error) => error,

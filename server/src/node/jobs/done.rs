@@ -19,7 +19,7 @@ use super::{
         smtp::{Room, Submission},
         writes::{AccountOrigin, SpoolOrigin},
     },
-    Job, Loaded,
+    Job, JobKind, Loaded,
 };
 use crate::{
     api::answer::Answer, credentials::Verdict, outbound::report::Report,
@@ -179,8 +179,10 @@ pub enum Done {
     Answered {
         /// Who asked.
         asker: Asker,
-        /// As [`Job::is_hash`].
-        is_hash: bool,
+        /// What kind of job it was.
+        kind: JobKind,
+        /// The request's content, which is not needed any more.
+        content: Content,
         /// The answer.
         answer: Box<Answer>,
     },
@@ -200,17 +202,32 @@ pub enum Done {
 }
 
 impl Done {
-    /// Whether it was a post, which is not counted among the jobs.
-    pub(in super::super) fn is_post(&self) -> bool {
-        matches!(self, Self::Notified(NotifyDone::Posted(..)))
-    }
-
-    /// As [`Job::is_hash`].
-    pub(in super::super) fn is_hash(&self) -> bool {
+    /// What kind of job it was.
+    pub(in super::super) fn kind(&self) -> JobKind {
         match self {
-            Self::Busy(job) => job.is_hash(),
-            Self::Answered { is_hash, .. } => *is_hash,
-            done => matches!(done, Self::Authenticated { .. }),
+            Self::Busy(job) => job.kind(),
+            Self::Answered { kind, .. } => *kind,
+            Self::Authenticated { .. } => JobKind::Hash,
+            Self::Notified(NotifyDone::Posted(..)) => JobKind::Post,
+            Self::LoginsChecked(_)
+            | Self::RecipientFound { .. }
+            | Self::RoomChecked { .. }
+            | Self::SenderChecked { .. }
+            | Self::Answer { .. }
+            | Self::Selected { .. }
+            | Self::Changes { .. }
+            | Self::AccountWritten { .. }
+            | Self::SpoolWritten { .. }
+            | Self::Staged { .. }
+            | Self::StageDropped
+            | Self::Peers { .. }
+            | Self::Reported { .. }
+            | Self::SpooledRead { .. }
+            | Self::ScramComputed { .. }
+            | Self::StoredRead { .. }
+            | Self::ReplyDecided(_)
+            | Self::Notified(_)
+            | Self::Reloaded(_) => JobKind::Common,
         }
     }
 }

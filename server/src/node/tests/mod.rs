@@ -10,6 +10,7 @@ use rmail_store::{
 use tempfile::TempDir;
 
 mod aliases;
+mod http;
 mod notifications;
 mod outbound;
 mod quota;
@@ -516,7 +517,7 @@ fn password_of_a_session_that_is_gone_is_not_hashed() {
     site.finish(first);
     assert_eq!(site.jobs.len(), 1);
     site.settle();
-    assert!(site.node.jobs.hashes_waiting.is_empty());
+    assert_eq!(site.node.jobs.waiting(), 0);
 }
 
 #[test]
