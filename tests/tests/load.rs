@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rmail_tests::{
     daemon::{Daemon, Kind, MailRoot, PATIENCE, Port, free_port},
     http::HttpClient,
-    lines::Door,
+    lines::{Door, Lines},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
@@ -40,9 +41,16 @@ const ROUNDS: usize = 50;
 /// Reloads, one each second.
 const RELOADS: u32 = 60;
 
+/// Clients that write drafts at once, the length of each of these, and what all of that may take
+/// of memory.
+const WRITERS: usize = 24;
+const DRAFT_BYTES: usize = 6 * 1024 * 1024;
+const DRAFTS_KIB: u64 = 32 * 1024;
+
 rmail_tests::promises! {
     slow_connections_keep_nobody_from_their_mail,
     reloads_under_load_fail_no_session,
+    contents_on_their_way_are_not_in_memory,
 }
 
 /// What one daemon's connections cost is not to be seen beside another's.
@@ -107,6 +115,72 @@ fn reloads_under_load_fail_no_session(kind: Kind) {
     assert!(said.starts_with("OK"), "{said}");
     people.wait_for_what_they_sent(&daemon);
     daemon.finish();
+}
+
+fn contents_on_their_way_are_not_in_memory(kind: Kind) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let daemon = start(kind);
+    let people = People::new(&daemon);
+    people.visit_beside(|| {});
+    let before = resident_kib(&daemon);
+    let mut writers: Vec<Writer> = (0..WRITERS).map(|_| Writer::begin(&people)).collect();
+    let during = resident_kib(&daemon);
+    tell(&format!(
+        "{}: {WRITERS} drafts of {DRAFT_BYTES} bytes: memory {before} KiB before, {during} while \
+         they came",
+        kind.program(),
+    ));
+    assert!(during < before + DRAFTS_KIB, "{before} {during}");
+    people.read_by_http().expect("others are served");
+    // Of the others nobody is heard of again.
+    for writer in writers.drain(..WRITERS / 2) {
+        assert_eq!(writer.finish(), "HTTP/1.1 201 Created");
+    }
+    drop(writers);
+    wait_until_alone(&daemon);
+    let mut client = daemon.imap(ALICE, PASSWORD);
+    let status = client.imap("STATUS Drafts (MESSAGES)");
+    let (untagged, _) = status.expect("the connection lasts");
+    let count = WRITERS / 2;
+    assert_eq!(untagged, [format!("* STATUS Drafts (MESSAGES {count})")]);
+    let folder = daemon.root().folder().join("mail/spool/tmp");
+    let files = fs::read_dir(folder).expect("it is there").count();
+    assert_eq!(files, 0, "what nobody needs is removed");
+    daemon.finish();
+}
+
+/// A client that has written a draft but for its last byte.
+struct Writer {
+    lines: Lines,
+    last: u8,
+}
+
+impl Writer {
+    fn begin(people: &People) -> Self {
+        let mut lines = people.http.connect().expect("it listens");
+        let line = b"This line is one of a great many that this draft consists of\r\n";
+        let text = line.repeat(DRAFT_BYTES / line.len());
+        let message = [b"Subject: long\r\n\r\n", &text[..]].concat();
+        let content = BASE64_STANDARD.encode(message);
+        let (last, most) = content.as_bytes().split_last().expect("there is some");
+        let head = format!(
+            "POST /v1.0/me/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
+             Authorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            people.token,
+            content.len(),
+        );
+        let most = [head.as_bytes(), most].concat();
+        lines.send_bytes(&most).expect("the server reads");
+        Self { lines, last: *last }
+    }
+
+    /// The status line.
+    fn finish(mut self) -> String {
+        self.lines
+            .send_bytes(&[self.last])
+            .expect("the server reads");
+        self.lines.read_line().expect("the server answers")
+    }
 }
 
 /// People of each protocol, whose every visit must succeed.

@@ -6,6 +6,7 @@ pub mod compose;
 pub mod discovery;
 pub mod error;
 pub mod exchange;
+pub mod json;
 pub mod odata;
 pub mod openapi;
 pub mod prefer;

@@ -1,6 +1,6 @@
 //! Messages as the HTTP API asks for them: lists, one by its id, and what changed.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
 
@@ -140,16 +140,17 @@ fn listed(
     };
     let above = above(listing);
     let of_mailbox = of_mailbox(mailbox);
-    // The inner query finds the page by index and flags alone; only the page is joined.
+    // The inner query finds the page by index and flags alone; only the page is joined. Its order
+    // is made again by `sort`: SQLite would copy all columns to do it.
     let sql = format!(
         "SELECT {COLUMNS} FROM (SELECT m.mailbox AS box, m.uid AS number FROM messages m \
          WHERE {of_mailbox} AND {CONDITIONS}{above} ORDER BY {order} \
          LIMIT :count OFFSET :offset) page CROSS JOIN messages m ON m.mailbox = page.box \
          AND m.uid = page.number JOIN mailboxes b ON b.id = m.mailbox \
-         JOIN contents c ON c.id = m.content ORDER BY {order}"
+         JOIN contents c ON c.id = m.content"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = with_conditions(listing, mailbox, |conditions| {
+    let mut rows = with_conditions(listing, mailbox, |conditions| {
         let (count, offset) = (to_sql(listing.count_max), to_sql(listing.offset));
         let mut arguments: Vec<(&str, &dyn ToSql)> = conditions.to_vec();
         arguments.push((":count", &count));
@@ -157,7 +158,17 @@ fn listed(
         let rows = statement.query_map(arguments.as_slice(), stored_message)?;
         rows.collect::<rusqlite::Result<Vec<_>>>()
     })?;
+    sort(&mut rows, listing.order);
     Ok(rows)
+}
+
+fn sort(messages: &mut [StoredMessage], order: ListOrder) {
+    let date = |it: &StoredMessage| (it.data.internal_date.unix, it.data.instance_id);
+    match order {
+        ListOrder::NewestFirst => messages.sort_unstable_by_key(|it| Reverse(date(it))),
+        ListOrder::OldestFirst => messages.sort_unstable_by_key(date),
+        ListOrder::ByUid => messages.sort_unstable_by_key(|it| (it.mailbox, it.data.uid)),
+    }
 }
 
 fn count(connection: &Connection, listing: &Listing, mailbox: Option<&MailboxRow>) -> Result<u64> {

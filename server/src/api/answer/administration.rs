@@ -14,6 +14,7 @@ use super::{
 use crate::aliases;
 use crate::api::{
     error::ApiError,
+    json::ArrayWriter,
     odata::{self, ListQuery, Select},
     resources::User,
     routes::Param,
@@ -195,7 +196,8 @@ pub(super) fn list_graph(cx: &mut Cx<'_>) -> Outcome {
         .skip(usize::try_from(page.skip).unwrap_or(usize::MAX))
         .take(page.items as usize)
         .map(|account| User::new(account, &[]).tell(&select));
-    page.reply(cx, "users", &shown.collect::<Vec<_>>(), total, query.count)
+    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
+    page.reply(cx, "users", &shown, total, query.count)
 }
 
 fn select(cx: &Cx<'_>) -> Result<Select, Failure> {

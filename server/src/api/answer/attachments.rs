@@ -23,6 +23,7 @@ use super::{
 use crate::api::{
     compose,
     error::ApiError,
+    json::ArrayWriter,
     odata::{self, ListQuery, Select},
     resources::{
         Attachment, CategoryNames, Message, Parsed, ParsedAttachment, attachment_bytes,
@@ -49,7 +50,8 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
     let told = told.into_iter().skip(skip).take(page.items as usize);
     let of = context(cx, &message, "");
-    page.reply(cx, &of, &told.collect::<Vec<_>>(), total, query.count)
+    let told = ArrayWriter::of(&told.collect::<Vec<_>>());
+    page.reply(cx, &of, &told, total, query.count)
 }
 
 pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {

@@ -424,7 +424,10 @@ fn is_empty(dates: &[Option<i64>; 3]) -> bool {
 impl Extras {
     /// What can't be read is none.
     pub(super) fn of(message: &StoredMessage) -> Self {
-        serde_json::from_str(&message.extras).unwrap_or_default()
+        match message.extras.as_str() {
+            "" => Self::default(),
+            extras => serde_json::from_str(extras).unwrap_or_default(),
+        }
     }
 
     /// As they are kept.

@@ -53,7 +53,7 @@ pub(super) fn messages(cx: &mut Cx<'_>) -> Outcome {
         return Err(ApiError::bad_request().with_message(message).into());
     }
     let round = Round {
-        telling: Telling::new(cx, query.select.clone(), query.expand.clone())?,
+        telling: Telling::new(query.select.clone(), query.expand.clone()),
         category_names: Categories::load(cx)?.names,
         items: query.page_items(cx.exchange.preferences.page_items) as usize,
         criteria: query.criteria,

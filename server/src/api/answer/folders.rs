@@ -53,6 +53,16 @@ impl Folder {
     }
 }
 
+/// Whether this names the folder of that id, which all are below.
+pub(super) fn is_root(root: MailboxId, key: &str) -> bool {
+    WellKnown::parse(key) == Some(WellKnown::Root) || MailboxId::parse(key) == Some(root)
+}
+
+/// The id of the folder that all of an account's are below: a GUID that no mailbox has.
+pub(super) fn root_of(account: &Account) -> MailboxId {
+    MailboxId(account.guid)
+}
+
 impl Folders {
     pub(super) fn load(store: &dyn Store, account: &Account) -> Result<Self, Failure> {
         let mailboxes = store.mailboxes(account.id)?.into_iter();
@@ -65,8 +75,7 @@ impl Folders {
             })
         });
         Ok(Self {
-            // A GUID that no mailbox has.
-            root: MailboxId(account.guid),
+            root: root_of(account),
             mailboxes: mailboxes.collect(),
         })
     }
@@ -101,11 +110,6 @@ impl Folders {
     pub(super) fn by_name(&self, name: &str) -> Option<&Folder> {
         let mut all = self.mailboxes.iter();
         all.find(|folder| folder.name == name || is_inbox(&folder.name) && is_inbox(name))
-    }
-
-    /// Whether this names the folder that all are below.
-    pub(super) fn is_root(&self, key: &str) -> bool {
-        WellKnown::parse(key) == Some(WellKnown::Root) || MailboxId::parse(key) == Some(self.root)
     }
 
     /// The folder that this one is in; `None` for the root.

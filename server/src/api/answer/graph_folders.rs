@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Cx, Failure, Outcome,
-    folders::{Folder, Folders, check_name, count as counted, join, name_error},
+    folders::{Folder, Folders, check_name, count as counted, is_root, join, name_error, root_of},
     lists::{self, Page},
     reply::Reply,
 };
 use crate::api::{
     error::ApiError,
+    json::ArrayWriter,
     odata::{
         self, ElementValues, Expand, FolderBoolean, FolderNumber, FolderText, ListQuery, Never,
         Select, Values,
@@ -214,10 +215,10 @@ pub(super) fn destination(cx: &mut Cx<'_>) -> Result<Parent, Failure> {
 
 /// What a key of a path or a content names.
 pub(super) fn resolve(cx: &mut Cx<'_>, key: &str) -> Result<Parent, Failure> {
-    if cx.folders()?.is_root(key) {
-        return Ok(Parent::Root);
+    match is_root(root_of(cx.account()), key) {
+        true => Ok(Parent::Root),
+        false => Ok(Parent::Folder(cx.folder(key)?)),
     }
-    Ok(Parent::Folder(cx.folder(key)?))
 }
 
 /// The folder of the path's first key.
@@ -371,7 +372,7 @@ fn list_below(cx: &mut Cx<'_>, parent: Option<&Folder>) -> Outcome {
         .map(|folder| tell(cx, &folders, &folder, &query))
         .collect();
     let of = format!("users('{}')/mailFolders", lists::me(cx));
-    page.reply(cx, &of, &shown?, total, query.count)
+    page.reply(cx, &of, &ArrayWriter::of(&shown?), total, query.count)
 }
 
 /// Those below a folder that the query asks for, in its order.

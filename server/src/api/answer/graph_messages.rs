@@ -23,6 +23,7 @@ use super::{
 use crate::api::{
     compose::{FlagChange, MessageChange, StateChange, Writing},
     error::ApiError,
+    json::ArrayWriter,
     odata::{self, ListQuery, MessageText},
     resources::{COMPLETED, FlagStatus, Message, WellKnown, is_system_keyword},
     routes::Param,
@@ -33,11 +34,11 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let page = Page::of_query(cx, &query)?;
     let scope = scope(cx)?;
     let found = scope.find(cx, &query, page, query.count)?;
-    let telling = Telling::new(cx, query.select, query.expand)?;
-    let mut told = Vec::with_capacity(found.messages.len());
+    let telling = Telling::new(query.select, query.expand);
+    let mut told = ArrayWriter::default();
     for message in &found.messages {
         match telling.resource(cx, message) {
-            Ok(resource) => told.push(resource),
+            Ok(resource) => told.item(|json| resource.write(json)),
             Err(failure) if is_gone(&failure) => {}
             Err(failure) => return Err(failure),
         }
@@ -69,7 +70,7 @@ pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {
     if names_etag(known, &etag) {
         return Ok(with_etag(Reply::nothing(Status::NOT_MODIFIED), etag));
     }
-    let telling = Telling::new(cx, query.select, query.expand)?;
+    let telling = Telling::new(query.select, query.expand);
     let told = telling.tell_single(cx, &message)?;
     Ok(preferring(cx, with_etag(Reply::ok(told), etag)))
 }
@@ -227,7 +228,7 @@ pub(super) fn tell_changed(
     message: &StoredMessage,
     reply: fn(Value) -> Reply,
 ) -> Outcome {
-    let told = Telling::by_default(cx)?.tell_single(cx, message)?;
+    let told = Telling::by_default().tell_single(cx, message)?;
     Ok(preferring(cx, with_etag(reply(told), etag(message))))
 }
 

@@ -1,12 +1,12 @@
 //! Pages of lists.
 
 use rmail_proto::http::FieldName;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Cx, Failure, Outcome, reply::Reply};
 use crate::api::{
     error::ApiError,
+    json::{ArrayWriter, ObjectWriter},
     odata::{Comparison, Criteria, Entity, Filter, ListQuery, Place, TextOperand, Values},
     resources::WellKnown,
     token::write_guid,
@@ -35,37 +35,30 @@ impl Page {
     }
 
     /// The page's items as a collection, with a link to the next page if there is one.
-    pub(super) fn reply<T: Serialize>(
+    pub(super) fn reply(
         &self,
         cx: &Cx<'_>,
         of: &str,
-        value: &[T],
+        value: &ArrayWriter,
         total: u64,
         with_count: bool,
     ) -> Outcome {
-        let end = self.skip + value.len() as u64;
+        let end = self.skip + value.items() as u64;
+        let mut json = Vec::new();
+        let mut object = ObjectWriter::begin(&mut json);
+        object.text("@odata.context", &cx.metadata(of));
+        if with_count {
+            object.value("@odata.count", &total);
+        }
         // The iterators of some clients stop at an empty page, and others do not.
-        let is_more = end < total && !value.is_empty();
-        let collection = Collection {
-            context: cx.metadata(of),
-            count: with_count.then_some(total),
-            next_link: is_more.then(|| next_link(cx, &format!("$skip={end}"))),
-            value,
-        };
-        Ok(preferring(cx, Reply::text(&collection)))
+        if end < total && value.items() > 0 {
+            let next_link = next_link(cx, &format!("$skip={end}"));
+            object.text("@odata.nextLink", &next_link);
+        }
+        object.array("value", value);
+        object.end();
+        Ok(preferring(cx, Reply::text(json)))
     }
-}
-
-/// A page as it is told.
-#[derive(Serialize)]
-struct Collection<'a, T> {
-    #[serde(rename = "@odata.context")]
-    context: String,
-    #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
-    next_link: Option<String>,
-    value: &'a [T],
 }
 
 /// The same path with the same options, but for where it goes on.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     api::{
         error::ApiError,
+        json::ArrayWriter,
         odata::{self, ListQuery},
         routes::Param,
         token::{read_guid, write_guid},
@@ -36,7 +37,8 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         .take(page.items as usize)
         .map(tell);
     let of = format!("users('{}')/outlook/masterCategories", lists::me(cx));
-    page.reply(cx, &of, &shown.collect::<Vec<_>>(), total, query.count)
+    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
+    page.reply(cx, &of, &shown, total, query.count)
 }
 
 pub(super) fn create(cx: &mut Cx<'_>) -> Outcome {

@@ -1,6 +1,6 @@
 //! A message as Graph's JSON.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use mail_parser::MessageParser;
 use rmail_proto::SystemFlags;
@@ -38,24 +38,27 @@ const KNOWN: [&str; 14] = [
 pub(super) struct Telling {
     select: Select,
     expand: Expand,
-    category_names: CategoryNames,
+    /// The mailbox's, once a message has keywords.
+    category_names: OnceCell<CategoryNames>,
     needs_content: bool,
 }
 
+static NO_NAMES: CategoryNames = CategoryNames::new();
+
 impl Telling {
-    pub(super) fn new(cx: &Cx<'_>, select: Select, expand: Expand) -> Result<Self, Failure> {
+    pub(super) fn new(select: Select, expand: Expand) -> Self {
         let needs_content = select.names().any(|name| !KNOWN.contains(&name));
-        Ok(Self {
+        Self {
             select,
             expand,
-            category_names: Categories::load(cx)?.names,
+            category_names: OnceCell::new(),
             needs_content,
-        })
+        }
     }
 
     /// What is told without being asked.
-    pub(super) fn by_default(cx: &Cx<'_>) -> Result<Self, Failure> {
-        Self::new(cx, Select::by_default(Schema::Message), Expand::default())
+    pub(super) fn by_default() -> Self {
+        Self::new(Select::by_default(Schema::Message), Expand::default())
     }
 
     /// The message, without its context.
@@ -73,7 +76,7 @@ impl Telling {
             true => cx.parsed(message)?,
             false => Arc::default(),
         };
-        let facts = facts(message, &self.category_names);
+        let facts = facts(message, self.category_names(cx, message)?);
         let mut resource = resources::Message::new(facts, Arc::clone(&parsed), &self.select);
         let preferences = &cx.exchange.preferences;
         if self.select.has("body") {
@@ -90,6 +93,21 @@ impl Telling {
             None => Ok(resource),
             Some(select) => Ok(resource.with_attachments(attachments(cx, message, select)?)),
         }
+    }
+
+    fn category_names(
+        &self,
+        cx: &Cx<'_>,
+        message: &StoredMessage,
+    ) -> Result<&CategoryNames, Failure> {
+        if message.state.flags.keywords.is_empty() {
+            return Ok(&NO_NAMES);
+        }
+        if let Some(names) = self.category_names.get() {
+            return Ok(names);
+        }
+        let names = Categories::load(cx)?.names;
+        Ok(self.category_names.get_or_init(|| names))
     }
 
     /// One that stands alone.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Cx, Failure, Outcome,
-    folders::{Folder, Folders, check_name, join, name_error},
+    folders::{Folder, Folders, check_name, is_root, join, name_error},
     reply::Reply,
 };
 use crate::api::{error::ApiError, resources::NativeFolder, routes::Param};
@@ -164,7 +164,7 @@ fn named_parent<'f>(
     match body.get("parent_id") {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),
-        Some(Value::String(id)) if folders.is_root(id) => Ok(Some(None)),
+        Some(Value::String(id)) if is_root(folders.root(), id) => Ok(Some(None)),
         Some(Value::String(id)) => Ok(Some(Some(find(folders, id)?))),
         Some(_) => Err(refuse("parent_id must be a string")),
     }

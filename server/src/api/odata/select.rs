@@ -9,6 +9,8 @@ use crate::api::{error::ApiError, schema::Schema};
 pub struct Select {
     of: Schema,
     names: BTreeSet<&'static str>,
+    /// Whether these are the names of [`by_default`](Self::by_default).
+    is_default: bool,
 }
 
 impl Select {
@@ -21,6 +23,7 @@ impl Select {
         let mut select = Self {
             of,
             names: BTreeSet::new(),
+            is_default: false,
         };
         for name in text.split(',').map(str::trim) {
             if name == "*" {
@@ -44,7 +47,13 @@ impl Select {
         Self {
             of,
             names: names.filter(|name| !on_demand.contains(name)).collect(),
+            is_default: true,
         }
+    }
+
+    /// Whether all is told that is told without being asked, and nothing else.
+    pub fn is_default(&self) -> bool {
+        self.is_default
     }
 
     /// Whether this property is told.

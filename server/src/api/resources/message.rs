@@ -4,17 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rmail_proto::{
-    Flags, Keyword, MailboxId, ModSeq, SystemFlags, UnixTime,
+    DateTime, Flags, Keyword, MailboxId, ModSeq, SystemFlags, UnixTime,
     imap::{MessageData, MessageState},
 };
-use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::{
     DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, ItemBody, Parsed,
     Recipient, Recipients, change_key, etag,
 };
-use crate::api::{odata::Select, time::write_time};
+use crate::api::{json::ObjectWriter, odata::Select};
 
 /// Keywords that mean something to programs, and are no categories.
 const SYSTEM_KEYWORDS: [&str; 12] = [
@@ -61,8 +60,7 @@ pub struct MessageFacts<'a> {
     pub category_names: &'a CategoryNames,
 }
 
-/// `microsoft.graph.message`, of which is told what is selected. It is written as JSON without
-/// being put together first: a page has up to a thousand.
+/// `microsoft.graph.message`, of which is told what is selected.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     facts: MessageFacts<'a>,
@@ -117,9 +115,11 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// As JSON.
+    /// As JSON that something is added to.
     pub fn tell(&self) -> Value {
-        serde_json::to_value(self).expect("texts and numbers are JSON")
+        let mut json = Vec::new();
+        self.write(&mut json);
+        serde_json::from_slice(&json).expect("it was just written")
     }
 
     fn from(&self) -> Option<Recipient<'_>> {
@@ -133,65 +133,71 @@ impl<'a> Message<'a> {
     }
 }
 
-impl Serialize for Message<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Message<'_> {
+    /// Writes it as JSON.
+    pub fn write(&self, json: &mut Vec<u8>) {
         let MessageFacts { data, state, .. } = &self.facts;
         let (facts, parsed) = (&self.facts, &*self.parsed);
         let key = change_key(data.instance_id, state.modseq);
         let has = |flag: SystemFlags| state.flags.system.contains(flag);
+        let time = |time| DateTime::utc(time).rfc3339();
         let received_at = data.internal_date.unix;
         let recipients = |addresses| Recipients(addresses);
-        let mut map = serializer.serialize_map(None)?;
+        let mut object = ObjectWriter::begin(json);
+        // Names are not looked up by the thousand where nobody has named any.
+        let all = self.select.is_default();
         macro_rules! tell {
-            ($($name:literal: $value:expr,)*) => {
-                $(if self.select.has($name) {
-                    map.serialize_entry($name, &$value)?;
+            ($($kind:ident $name:literal: $value:expr,)*) => {
+                $(if all || self.select.has($name) {
+                    object.$kind($name, $value);
                 })*
             };
         }
+        object.value("@odata.etag", &etag(&key));
+        object.plain("id", data.instance_id);
         tell! {
-            "@odata.etag": etag(&key),
-            "id": data.instance_id.to_string(),
-            "createdDateTime": write_time(facts.created_at),
-            "lastModifiedDateTime": write_time(facts.modified_at),
-            "changeKey": key,
-            "categories": categories(&state.flags, facts.category_names),
-            "receivedDateTime": write_time(received_at),
-            "sentDateTime": write_time(parsed.sent_at.unwrap_or(received_at)),
-            "hasAttachments": facts.has_attachments,
-            "internetMessageId": parsed.message_id,
-            "subject": parsed.subject,
-            "bodyPreview": parsed.preview,
-            "importance": facts.importance.unwrap_or(parsed.importance),
-            "parentFolderId": facts.folder.to_string(),
-            "conversationId": data.thread_id.to_string(),
-            "conversationIndex": conversation_index(facts, parsed),
-            "isDeliveryReceiptRequested": parsed.wants_delivery_receipt,
-            "isReadReceiptRequested": parsed.wants_read_receipt,
-            "isRead": has(SystemFlags::SEEN),
-            "isDraft": has(SystemFlags::DRAFT),
-            "webLink": "",
-            "inferenceClassification": "focused",
-            "sender": parsed.sender.as_ref().map(Recipient::from).or_else(|| self.from()),
-            "from": self.from(),
-            "toRecipients": recipients(&parsed.to),
-            "ccRecipients": recipients(&parsed.cc),
-            "bccRecipients": recipients(&parsed.bcc),
-            "replyTo": recipients(&parsed.reply_to),
-            "flag": flag(&state.flags, facts.flag_dates),
-            "internetMessageHeaders": parsed.headers,
+            plain "createdDateTime": time(facts.created_at),
+            plain "lastModifiedDateTime": time(facts.modified_at),
+            plain "changeKey": &key,
+            value "categories": &categories(&state.flags, facts.category_names),
+            plain "receivedDateTime": time(received_at),
+            plain "sentDateTime": time(parsed.sent_at.unwrap_or(received_at)),
+            value "hasAttachments": &facts.has_attachments,
+            value "internetMessageId": &parsed.message_id,
+            text "subject": &parsed.subject,
+            text "bodyPreview": &parsed.preview,
+            value "importance": &facts.importance.unwrap_or(parsed.importance),
+            plain "parentFolderId": facts.folder,
+            plain "conversationId": data.thread_id,
+            text "conversationIndex": &conversation_index(facts, parsed),
+            value "isDeliveryReceiptRequested": &parsed.wants_delivery_receipt,
+            value "isReadReceiptRequested": &parsed.wants_read_receipt,
+            value "isRead": &has(SystemFlags::SEEN),
+            value "isDraft": &has(SystemFlags::DRAFT),
+            plain "webLink": "",
+            plain "inferenceClassification": "focused",
+            value "sender": &parsed.sender.as_ref().map(Recipient::from).or_else(|| self.from()),
+            value "from": &self.from(),
+            value "toRecipients": &recipients(&parsed.to),
+            value "ccRecipients": &recipients(&parsed.cc),
+            value "bccRecipients": &recipients(&parsed.bcc),
+            value "replyTo": &recipients(&parsed.reply_to),
+            value "flag": &flag(&state.flags, facts.flag_dates),
+        }
+        if self.select.has("internetMessageHeaders") {
+            object.value("internetMessageHeaders", &parsed.headers);
         }
         for (name, body) in [("body", &self.body), ("uniqueBody", &self.unique_body)] {
             if let Some(body) = body
                 && self.select.has(name)
             {
-                map.serialize_entry(name, body)?;
+                object.value(name, body);
             }
         }
         if let Some(attachments) = &self.attachments {
-            map.serialize_entry("attachments", attachments)?;
+            object.value("attachments", attachments);
         }
-        map.end()
+        object.end();
     }
 }
 
@@ -264,7 +270,7 @@ fn conversation_index(facts: &MessageFacts<'_>, parsed: &Parsed) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use rmail_proto::{DateTime, EmailId, InstanceId, ThreadId, Uid};
+    use rmail_proto::{EmailId, InstanceId, ThreadId, Uid};
     use serde_json::json;
 
     use super::*;

@@ -102,7 +102,10 @@ fn large_content_is_in_a_file_until_it_is_answered() {
     else {
         panic!("{:?}", site.jobs);
     };
-    assert_eq!(site.world.store.stage_read(*stage).unwrap(), [b'x'; 3000][..]);
+    assert_eq!(
+        site.world.store.stage_read(*stage).unwrap(),
+        [b'x'; 3000][..]
+    );
     site.settle();
     assert_eq!(site.statuses(), [Status::NOT_FOUND]);
     assert_eq!(site.files(), 0);

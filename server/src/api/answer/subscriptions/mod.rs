@@ -15,6 +15,7 @@ use super::{Cx, Failure, Outcome, lists::Page, reply::Reply};
 use crate::{
     api::{
         error::ApiError,
+        json::ArrayWriter,
         odata::{self, ListQuery},
         routes::{Param, RouteName},
         subscriptions::{ChangeKind, Marks, Subscription},
@@ -42,13 +43,8 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         .skip(usize::try_from(page.skip).unwrap_or(usize::MAX))
         .take(page.items as usize)
         .filter_map(|record| Some(Subscription::read(record)?.tell(record, cx.account().guid)));
-    page.reply(
-        cx,
-        "subscriptions",
-        &shown.collect::<Vec<_>>(),
-        total,
-        query.count,
-    )
+    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
+    page.reply(cx, "subscriptions", &shown, total, query.count)
 }
 
 pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {
