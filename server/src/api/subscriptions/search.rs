@@ -38,8 +38,9 @@ pub struct News {
 pub struct Subscribers {
     /// Those whose account is there.
     pub all: Vec<Arc<Subscriber>>,
-    /// Accounts of those that a dead process was to tell something.
-    pub abandoned: BTreeSet<AccountId>,
+    /// Those to which something is to be told by us, or by a process that is dead; with their
+    /// accounts.
+    pub ours: Vec<(u128, AccountId)>,
 }
 
 /// All subscriptions that there are.
@@ -49,7 +50,7 @@ pub struct Subscribers {
 /// `Failed`.
 pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Subscribers, StoreError> {
     let mut guids: BTreeMap<AccountId, Option<u128>> = BTreeMap::new();
-    let (mut all, mut abandoned) = (Vec::new(), BTreeSet::new());
+    let (mut all, mut ours) = (Vec::new(), Vec::new());
     for record in store.records(now, RecordKind::Subscription, None)? {
         let (Some(account), Some(subscription)) = (record.account, Subscription::read(&record))
         else {
@@ -62,15 +63,15 @@ pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Subscribers, Stor
         guids.insert(account, guid);
         let Some(guid) = guid else { continue };
         if let Some(untold) = &subscription.untold
-            && !store.is_alive(&untold.teller)?
+            && (untold.teller == store.process_name() || !store.is_alive(&untold.teller)?)
         {
-            abandoned.insert(account);
+            ours.push((record.key, account));
         }
         let owner = (account, guid);
         let subscriber = Subscriber::new(record.key, owner, &subscription, record.expires_at);
         all.push(Arc::new(subscriber));
     }
-    Ok(Subscribers { all, abandoned })
+    Ok(Subscribers { all, ours })
 }
 
 /// What has changed for the subscriptions of an account, and is ours to tell. `telling`: those to

@@ -520,7 +520,7 @@ fn subscription_that_a_living_process_tells_is_left_to_it() {
     other.keep(vec![(1, Untold::default())]);
     assert_eq!(world.record(1), before);
     let listed = subscribers(&other.store, NOW).unwrap();
-    assert!(listed.abandoned.is_empty());
+    assert!(listed.ours.is_empty());
 }
 
 #[test]
@@ -533,7 +533,7 @@ fn what_a_dead_process_had_not_told_is_taken_over_by_one_before_what_is_newer() 
     drop(dead);
     let (_, second) = world.save("INBOX");
     let listed = subscribers(&world.store, NOW).unwrap();
-    assert!(listed.abandoned.contains(&world.account));
+    assert_eq!(listed.ours, [(1, world.account)]);
     let other = world.other(3);
     let news = world.find();
     assert_eq!(instances(news[0].inherited.as_ref().unwrap()), [first]);

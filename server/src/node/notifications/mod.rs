@@ -177,7 +177,11 @@ impl Node {
         match outcome {
             Ok(subscribers) => {
                 notifications.replace(subscribers.all);
-                notifications.marked.extend(subscribers.abandoned);
+                for (key, account) in subscribers.ours {
+                    if !notifications.tells(key) {
+                        notifications.marked.insert(account);
+                    }
+                }
             }
             Err(error) => super::log_failure(&error, "subscriptions can't be read"),
         }
@@ -358,6 +362,15 @@ impl Notifications {
             left.push((key, self.untold(key)));
         }
         NotifyJob::Keep(left, now.unix)
+    }
+
+    /// Whether there is something to be told to a subscription, or to be noted of it.
+    fn tells(&self, key: u128) -> bool {
+        let channels = [Channel::Changes, Channel::Lifecycle];
+        let mut names = channels
+            .map(|channel| QueueName { key, channel })
+            .into_iter();
+        names.any(|name| self.queues.contains_key(&name)) || self.unkept.contains(&key)
     }
 
     /// What is left to be told to a subscription.

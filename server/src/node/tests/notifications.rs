@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    api::subscriptions::{ChangeKind, Marks, Subscription},
+    api::subscriptions::{ChangeKind, Marks, Subscription, search},
     outside::webhooks::{Post, PostAnswer, PostError, Posting},
 };
 
@@ -492,6 +492,25 @@ fn what_was_left_by_a_process_that_nobody_saw_die_is_told_within_a_minute() {
     drop(dying);
     site.targets.take();
     site.targets.answer(202);
+    site.wait(limits::SUBSCRIPTIONS_INTERVAL);
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+}
+
+#[test]
+fn what_was_found_and_did_not_come_home_is_told_within_a_minute() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.wait_settled();
+    site.save(account);
+    let (store, nothing) = (Arc::clone(&site.world.store), Default::default());
+    search::news(&*store, site.now.unix, account, &nothing).unwrap();
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+    // Nothing else happens to the account.
+    save_to(&*store, account, 1);
+    search::news(&*store, site.now.unix, account, &nothing).unwrap();
     site.wait(limits::SUBSCRIPTIONS_INTERVAL);
     site.wait_settled();
     assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
