@@ -366,11 +366,15 @@ pub const CLIENT_STATE_CHARS: usize = 128;
 /// Notifications of one post.
 pub const NOTIFICATIONS_POSTED: usize = 100;
 
-/// Notifications of one subscription that wait; what is beyond is missed.
+/// Notifications of one subscription that wait, in memory and in its record; what is beyond is
+/// missed.
 pub const NOTIFICATIONS_WAITING: usize = 1000;
 
 /// How long changes are gathered before subscriptions are looked at.
 pub const NOTIFICATIONS_SETTLE: Duration = Duration::from_millis(500);
+
+/// Subscriptions of which one job writes down what waits.
+pub const NOTIFICATIONS_KEPT: usize = 64;
 
 /// Accounts whose changes are looked for by one job.
 pub const NOTIFICATIONS_ACCOUNTS: usize = 16;

@@ -670,6 +670,14 @@ pub trait Store: Send + Sync {
     fn look_at_peers(&self) -> Result<PeerNews>;
     /// Where this process takes hints.
     fn hint_socket(&self) -> std::path::PathBuf;
+    /// The name of this process; no other has it, ever.
+    fn process_name(&self) -> &str;
+    /// Whether the process of this name lives.
+    ///
+    /// # Errors
+    ///
+    /// `Failed`.
+    fn is_alive(&self, process: &str) -> Result<bool>;
 }
 
 /// What a batch of [`AccountWrite`]s did.

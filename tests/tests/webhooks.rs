@@ -29,6 +29,8 @@ rmail_tests::promises! {
     changes_by_smtp_imap_and_http_are_told_within_seconds,
     of_two_daemons_on_one_mail_root_one_tells,
     what_is_not_taken_is_told_again,
+    what_waits_when_the_daemon_is_killed_is_told_by_the_next,
+    what_waits_when_a_daemon_is_killed_is_told_by_the_other,
     redirects_are_not_followed,
     targets_that_are_not_public_are_refused_and_not_touched,
     slow_target_holds_up_no_shutdown,
@@ -315,6 +317,50 @@ fn what_is_not_taken_is_told_again(kind: Kind) {
     deliver(&daemon);
     assert_eq!(receiver.next_change().0, "created");
     daemon.finish();
+}
+
+/// A change that the target refuses, and then keeps waiting; what it hears of it.
+fn make_news_that_wait(daemon: &Daemon, receiver: &Receiver) -> Value {
+    receiver.answer(503);
+    deliver(daemon);
+    let heard = receiver.next_within(PROMISED);
+    receiver.answer(NEVER);
+    assert_eq!(receiver.next_within(PATIENCE), heard);
+    heard
+}
+
+fn what_waits_when_the_daemon_is_killed_is_told_by_the_next(kind: Kind) {
+    let root = MailRoot::new();
+    let mut daemon = start(&root, kind);
+    daemon.add_user(ALICE, PASSWORD);
+    let receiver = Receiver::start("");
+    Client::log_in(&daemon).subscribe("me/messages", &receiver.url());
+    let news = make_news_that_wait(&daemon, &receiver);
+    daemon.kill();
+    receiver.answer(200);
+    daemon.restart();
+    assert_eq!(receiver.next_within(PATIENCE), news);
+    deliver(&daemon);
+    let (created, id) = receiver.next_change();
+    assert_eq!(created, "created");
+    assert_ne!(news["value"][0]["resourceData"]["id"], id.as_str());
+    daemon.finish();
+    assert!(receiver.heard.try_recv().is_err(), "it was told twice");
+}
+
+fn what_waits_when_a_daemon_is_killed_is_told_by_the_other(kind: Kind) {
+    let root = MailRoot::new();
+    let mut killed = start(&root, kind);
+    killed.add_user(ALICE, PASSWORD);
+    let receiver = Receiver::start("");
+    Client::log_in(&killed).subscribe("me/messages", &receiver.url());
+    let news = make_news_that_wait(&killed, &receiver);
+    let other = start(&root, kind.other());
+    killed.kill();
+    receiver.answer(200);
+    assert_eq!(receiver.next_within(PATIENCE), news);
+    other.finish();
+    assert!(receiver.heard.try_recv().is_err(), "it was told twice");
 }
 
 fn redirects_are_not_followed(kind: Kind) {

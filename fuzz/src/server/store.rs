@@ -253,4 +253,12 @@ impl Store for OneMessage {
     fn hint_socket(&self) -> PathBuf {
         unreachable!("a search asks for messages alone")
     }
+
+    fn process_name(&self) -> &str {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn is_alive(&self, _process: &str) -> Result<bool> {
+        unreachable!("a search asks for messages alone")
+    }
 }

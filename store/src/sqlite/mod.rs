@@ -404,6 +404,14 @@ impl Store for SqliteStore {
     fn hint_socket(&self) -> PathBuf {
         self.presence.socket()
     }
+
+    fn process_name(&self) -> &str {
+        self.presence.name()
+    }
+
+    fn is_alive(&self, process: &str) -> Result<bool> {
+        self.presence.is_alive(process)
+    }
 }
 
 /// Where another process is writing, it has shown only what it synced.

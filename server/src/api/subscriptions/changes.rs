@@ -1,4 +1,4 @@
-//! What changed for a subscription since its target was last told.
+//! What changed for a subscription since somebody last looked.
 //!
 //! The store knows of each change when it was (its MODSEQ), and not whether a message was new then.
 //! UIDs tell: one that is not below the mailbox's next UID of that time is of a message that came
@@ -53,7 +53,7 @@ pub struct Change {
 /// A state of an account's mail: changes after it are news.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Marks {
-    /// Changes up to this MODSEQ were told.
+    /// Changes up to this MODSEQ were found.
     modseq: u64,
     /// The next UID of each mailbox then, by the mailbox's id; of those that are not named, 1.
     uids_next: BTreeMap<String, u32>,

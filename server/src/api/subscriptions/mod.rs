@@ -2,14 +2,15 @@
 //! their targets are told.
 //!
 //! A subscription is a [`Record`] of the directory, so all processes on a `mail_root` know it. The
-//! record says how far its target was told ([`Marks`]). Whoever moves that on is the one who
-//! tells: see [`search`].
+//! record says up to where changes were found ([`Marks`]), and which of them the target was not
+//! told so far ([`Untold`]). Whoever moves the marks on is the one who tells: see [`search`].
 
 mod changes;
 pub mod search;
 #[cfg(test)]
 mod tests;
 mod told;
+mod untold;
 
 use rmail_proto::{AccountId, MailboxId, UnixTime};
 use rmail_store::{Record, RecordKind};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 pub use self::{
     changes::{Change, ChangeKind, Marks, Seen, changes_since},
     told::{Event, LifecycleEvent, Subscriber, tell},
+    untold::{Merged, Untold, Waiting},
 };
 use super::{time::write_time, token::write_guid};
 
@@ -39,8 +41,11 @@ pub struct Subscription {
     pub client_state: Option<String>,
     /// As the client wrote it; there is nothing below TLS 1.2 in any case.
     pub tls_version: Option<String>,
-    /// How far the target was told.
+    /// Up to where changes were found: they were told, or wait in `untold`.
     pub marks: Marks,
+    /// What waits to be told, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Untold>,
 }
 
 impl std::fmt::Debug for Subscription {

@@ -1,14 +1,25 @@
 //! Which targets are to be told what: what jobs do for the node.
 //!
 //! Of several processes on one `mail_root` that find the same change, one tells: the one that has
-//! moved the record's [`Marks`](super::Marks) on. It does so before it tells.
+//! moved the record's [`Marks`](super::Marks) on. The same write says what is [`Untold`] now, and
+//! that this process tells it; it does so before anything is told. What was told since is taken out
+//! of the record later ([`keep`]). So what a process had not told when it died is told by another.
+//!
+//! ```text
+//!  nothing untold ──── news: advance ────► told by a process ◄─── it is dead: another ──┐
+//!        ▲                                   │ more news: advance     takes it over     │
+//!        └── all is told, or given up: keep ─┴──────────────────────────────────────────┘
+//! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rmail_proto::{AccountId, UnixTime};
 use rmail_store::{Account, DirectoryWrite, Record, RecordKind, Store, StoreError};
 
-use super::{Event, LifecycleEvent, Seen, Subscriber, Subscription, changes_since};
+use super::{Event, LifecycleEvent, Seen, Subscriber, Subscription, Untold, changes_since};
 use crate::limits;
 
 /// What one subscription's target is to be told by us.
@@ -16,8 +27,20 @@ use crate::limits;
 pub struct News {
     /// The subscription.
     pub subscriber: Arc<Subscriber>,
-    /// What.
+    /// What a process that died has left untold: it comes first.
+    pub inherited: Option<Untold>,
+    /// What has happened since.
     pub events: Vec<Event>,
+}
+
+/// All subscriptions.
+#[derive(Debug)]
+pub struct Subscribers {
+    /// Those whose account is there.
+    pub all: Vec<Arc<Subscriber>>,
+    /// Those to which something is to be told by us, or by a process that is dead; with their
+    /// accounts.
+    pub ours: Vec<(u128, AccountId)>,
 }
 
 /// All subscriptions that there are.
@@ -25,9 +48,9 @@ pub struct News {
 /// # Errors
 ///
 /// `Failed`.
-pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Vec<Arc<Subscriber>>, StoreError> {
+pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Subscribers, StoreError> {
     let mut guids: BTreeMap<AccountId, Option<u128>> = BTreeMap::new();
-    let mut subscribers = Vec::new();
+    let (mut all, mut ours) = (Vec::new(), Vec::new());
     for record in store.records(now, RecordKind::Subscription, None)? {
         let (Some(account), Some(subscription)) = (record.account, Subscription::read(&record))
         else {
@@ -39,34 +62,115 @@ pub fn subscribers(store: &dyn Store, now: UnixTime) -> Result<Vec<Arc<Subscribe
         };
         guids.insert(account, guid);
         let Some(guid) = guid else { continue };
+        if let Some(untold) = &subscription.untold
+            && (untold.teller == store.process_name() || !store.is_alive(&untold.teller)?)
+        {
+            ours.push((record.key, account));
+        }
         let owner = (account, guid);
         let subscriber = Subscriber::new(record.key, owner, &subscription, record.expires_at);
-        subscribers.push(Arc::new(subscriber));
+        all.push(Arc::new(subscriber));
     }
-    Ok(subscribers)
+    Ok(Subscribers { all, ours })
 }
 
-/// What has changed for the subscriptions of an account, and is ours to tell.
+/// What has changed for the subscriptions of an account, and is ours to tell. `telling`: those to
+/// which we have something to tell already.
 ///
 /// # Errors
 ///
 /// What the store says; then nothing is ours.
-pub fn news(store: &dyn Store, now: UnixTime, account: AccountId) -> Result<Vec<News>, StoreError> {
+pub fn news(
+    store: &dyn Store,
+    now: UnixTime,
+    account: AccountId,
+    telling: &BTreeSet<u128>,
+) -> Result<Vec<News>, StoreError> {
     let Some(owner) = store.account(account)?.filter(|owner| owner.is_enabled) else {
         return Ok(Vec::new());
     };
-    let mut news = Vec::new();
+    let mut search = Search {
+        store,
+        now,
+        owner,
+        telling: telling.clone(),
+        news: Vec::new(),
+    };
     for _ in 0..limits::NOTIFICATIONS_TRIES {
-        match advance_all(store, now, &owner, &mut news) {
+        match search.advance_all() {
             Ok(Outcome::Done) => break,
             Ok(Outcome::Again) => {}
-            Err(error) if news.is_empty() => return Err(error),
+            Err(error) if search.news.is_empty() => return Err(error),
             // What an earlier round has found is ours already.
             Err(_) => break,
         }
     }
-    news.retain(|news| !news.events.is_empty());
+    let mut news = search.news;
+    news.retain(|news| !news.events.is_empty() || news.inherited.is_some());
     Ok(news)
+}
+
+/// Writes down what is left to be told to subscriptions; those that are gone are passed over, and
+/// so are those that another process tells. What is written already is not written again.
+///
+/// # Errors
+///
+/// What the store says, for some or all of them; `Busy` also when records changed all the time.
+pub fn keep(
+    store: &dyn Store,
+    now: UnixTime,
+    mut left: Vec<(u128, Untold)>,
+) -> Result<(), StoreError> {
+    for _ in 0..limits::NOTIFICATIONS_TRIES {
+        let (mut kept, mut writes) = (Vec::new(), Vec::new());
+        for (key, untold) in left {
+            if let Some(write) = keep_one(store, now, key, &untold)? {
+                kept.push((key, untold));
+                writes.push(write);
+            }
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let results = store.write_directory(now, writes)?;
+        let results = results.into_iter().zip(kept);
+        left = results
+            .filter_map(|(result, kept)| result.is_err().then_some(kept))
+            .collect();
+    }
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::Busy),
+    }
+}
+
+/// The write that puts down what is left to be told, unless the record says so already.
+fn keep_one(
+    store: &dyn Store,
+    now: UnixTime,
+    key: u128,
+    untold: &Untold,
+) -> Result<Option<DirectoryWrite>, StoreError> {
+    let Some(record) = store.record(now, RecordKind::Subscription, key)? else {
+        return Ok(None);
+    };
+    let (Some(account), Some(subscription)) = (record.account, Subscription::read(&record)) else {
+        return Ok(None);
+    };
+    let us = store.process_name();
+    let known = subscription.untold.as_ref();
+    let untold = untold.told_by(us);
+    if known.is_some_and(|known| known.teller != us) || known == untold.as_ref() {
+        return Ok(None);
+    }
+    let subscription = Subscription {
+        untold,
+        ..subscription
+    };
+    Ok(Some(DirectoryWrite::ReplaceRecord {
+        record: subscription.to_record(key, account, record.expires_at),
+        expected: record.value,
+    }))
 }
 
 /// Whether there may be more.
@@ -75,77 +179,94 @@ enum Outcome {
     Again,
 }
 
-/// Moves on all records for which there is something new, and adds what is ours then.
-fn advance_all(
-    store: &dyn Store,
+/// A look at the subscriptions of an account.
+struct Search<'s> {
+    store: &'s dyn Store,
     now: UnixTime,
-    owner: &Account,
-    news: &mut Vec<News>,
-) -> Result<Outcome, StoreError> {
-    let (mut found, mut writes) = (Vec::new(), Vec::new());
-    for record in store.records(now, RecordKind::Subscription, Some(owner.id))? {
-        let Some(subscription) = Subscription::read(&record) else {
-            continue;
-        };
-        let seen = changes_since(store, owner.id, &subscription)?;
-        let Some((write, events)) = advance(now, owner.id, &record, &subscription, seen) else {
-            continue;
-        };
-        let of = (owner.id, owner.guid);
-        let subscriber = Subscriber::new(record.key, of, &subscription, record.expires_at);
-        writes.push(write);
-        found.push(News {
-            subscriber: Arc::new(subscriber),
-            events,
-        });
-    }
-    if writes.is_empty() {
-        return Ok(Outcome::Done);
-    }
-    let mut outcome = Outcome::Done;
-    let results = store.write_directory(now, writes)?;
-    for (result, found) in results.into_iter().zip(found) {
-        match result {
-            Ok(_) => news.push(found),
-            // Another process was quicker, or the client has changed the subscription.
-            Err(_) => outcome = Outcome::Again,
-        }
-    }
-    Ok(outcome)
+    owner: Account,
+    telling: BTreeSet<u128>,
+    news: Vec<News>,
 }
 
-/// The write that moves a record's marks on, and what is to be told then.
-fn advance(
-    now: UnixTime,
-    account: AccountId,
-    record: &Record,
-    subscription: &Subscription,
-    seen: Seen,
-) -> Option<(DirectoryWrite, Vec<Event>)> {
-    let (marks, expires_at, events) = match seen {
-        Seen::Nothing => return None,
-        Seen::Changes(changes, marks) => {
-            let changes = changes.into_iter();
-            let wanted = changes.filter(|change| subscription.kinds.contains(&change.kind));
-            let events = wanted.map(Event::Changed).collect();
-            (marks, record.expires_at, events)
+impl Search<'_> {
+    /// Moves on all records for which there is something new, and adds what is ours then.
+    fn advance_all(&mut self) -> Result<Outcome, StoreError> {
+        let (mut found, mut writes) = (Vec::new(), Vec::new());
+        let (store, account) = (self.store, Some(self.owner.id));
+        for record in store.records(self.now, RecordKind::Subscription, account)? {
+            if let Some((write, news)) = self.advance(record)? {
+                writes.push(write);
+                found.push(news);
+            }
         }
-        Seen::TooLongAgo(marks) => {
-            let events = vec![Event::Lifecycle(LifecycleEvent::Missed)];
-            (marks, record.expires_at, events)
+        if writes.is_empty() {
+            return Ok(Outcome::Done);
         }
-        Seen::FolderGone => {
-            let events = vec![Event::Lifecycle(LifecycleEvent::Removed)];
-            (subscription.marks.clone(), now, events)
+        let mut outcome = Outcome::Done;
+        let results = store.write_directory(self.now, writes)?;
+        for (result, found) in results.into_iter().zip(found) {
+            match result {
+                Ok(_) => {
+                    self.telling.insert(found.subscriber.key);
+                    self.news.push(found);
+                }
+                // Another process was quicker, or the client has changed the subscription.
+                Err(_) => outcome = Outcome::Again,
+            }
         }
-    };
-    let subscription = Subscription {
-        marks,
-        ..subscription.clone()
-    };
-    let write = DirectoryWrite::ReplaceRecord {
-        record: subscription.to_record(record.key, account, expires_at),
-        expected: record.value.clone(),
-    };
-    Some((write, events))
+        Ok(outcome)
+    }
+
+    /// The write that moves a record on, and what is to be told then; `None` when there is nothing
+    /// new, or another process tells.
+    fn advance(&self, record: Record) -> Result<Option<(DirectoryWrite, News)>, StoreError> {
+        let Some(subscription) = Subscription::read(&record) else {
+            return Ok(None);
+        };
+        let us = self.store.process_name();
+        let is_inherited = match &subscription.untold {
+            None => false,
+            Some(untold) if untold.teller == us => !self.telling.contains(&record.key),
+            // It looks by itself.
+            Some(untold) if self.store.is_alive(&untold.teller)? => return Ok(None),
+            Some(_) => true,
+        };
+        let inherited = subscription.untold.clone().filter(|_| is_inherited);
+        let owner = (self.owner.id, self.owner.guid);
+        let subscriber = Subscriber::new(record.key, owner, &subscription, record.expires_at);
+        let mut news = News {
+            subscriber: Arc::new(subscriber),
+            inherited,
+            events: Vec::new(),
+        };
+        let mut next = subscription.clone();
+        let mut untold = next.untold.take().unwrap_or_default();
+        let mut expires_at = record.expires_at;
+        let has_lifecycle = subscription.lifecycle_url.is_some();
+        match changes_since(self.store, self.owner.id, &subscription)? {
+            Seen::Nothing if !is_inherited => return Ok(None),
+            Seen::Nothing => {}
+            Seen::Changes(changes, marks) => {
+                let changes = changes.into_iter();
+                let wanted = changes.filter(|change| subscription.kinds.contains(&change.kind));
+                news.events = untold.add(self.now, wanted, has_lifecycle);
+                next.marks = marks;
+            }
+            Seen::TooLongAgo(marks) => {
+                news.events = vec![untold.miss(self.now, has_lifecycle)];
+                next.marks = marks;
+            }
+            Seen::FolderGone => {
+                news.inherited = None;
+                news.events = vec![Event::Lifecycle(LifecycleEvent::Removed)];
+                expires_at = self.now;
+            }
+        }
+        next.untold = untold.told_by(us);
+        let write = DirectoryWrite::ReplaceRecord {
+            record: next.to_record(record.key, self.owner.id, expires_at),
+            expected: record.value,
+        };
+        Ok(Some((write, news)))
+    }
 }

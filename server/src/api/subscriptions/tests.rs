@@ -1,6 +1,6 @@
 //! What has changed, on a store in a temporary folder.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -15,7 +15,7 @@ use rmail_store::{
 
 use super::{
     ChangeKind::{self, Created, Deleted, Updated},
-    search::{news, subscribers},
+    search::{News, keep, news, subscribers},
     *,
 };
 
@@ -122,6 +122,7 @@ impl World {
             client_state: None,
             tls_version: None,
             marks: Marks::now(&self.store, self.account, folder).unwrap(),
+            untold: None,
         };
         let record = subscription.to_record(key, self.account, LATER);
         let write = DirectoryWrite::PutRecord(record);
@@ -139,9 +140,46 @@ impl World {
     }
 
     fn events(&self, key: u128) -> Vec<Event> {
-        let news = news(&self.store, NOW, self.account).unwrap();
-        let news = news.into_iter().filter(|news| news.subscriber.key == key);
+        let news = self.all_news().into_iter();
+        let news = news.filter(|news| news.subscriber.key == key);
         news.flat_map(|news| news.events).collect()
+    }
+
+    /// What is news for all subscriptions, which are told at once.
+    fn all_news(&self) -> Vec<News> {
+        let news = self.find();
+        let keys = news.iter().map(|news| news.subscriber.key);
+        self.keep(keys.map(|key| (key, Untold::default())).collect());
+        assert!(news.iter().all(|news| news.inherited.is_none()));
+        news
+    }
+
+    /// What is to be told, by a process that tells nothing else.
+    fn find(&self) -> Vec<News> {
+        news(&self.store, NOW, self.account, &BTreeSet::new()).unwrap()
+    }
+
+    fn keep(&self, left: Vec<(u128, Untold)>) {
+        keep(&self.store, NOW, left).unwrap();
+    }
+
+    fn record(&self, key: u128) -> Record {
+        let record = self.store.record(NOW, RecordKind::Subscription, key);
+        record.unwrap().unwrap()
+    }
+
+    fn untold(&self, key: u128) -> Option<Untold> {
+        Subscription::read(&self.record(key)).unwrap().untold
+    }
+
+    /// Another process on the same folder.
+    fn other(&self, seed: u64) -> Self {
+        let root = self.folder.path().join("mail");
+        Self {
+            store: SqliteStore::open(&root, Arc::new(RealFiles), None, seed).unwrap(),
+            account: self.account,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 }
 
@@ -211,7 +249,7 @@ fn move_is_an_update_of_the_mailbox_and_a_coming_and_going_of_folders() {
     world.subscribe(4, Some("Sent"));
     let news = {
         world.relocate("INBOX", uid, "Archive");
-        news(&world.store, NOW, world.account).unwrap()
+        world.all_news()
     };
     let told: Vec<_> = news
         .iter()
@@ -240,7 +278,7 @@ fn draft_that_is_written_anew_is_updated() {
     world.subscribe(2, Some("Drafts"));
     let (uid, same) = world.replace("Drafts", uid);
     assert_eq!(same, id);
-    let news = news(&world.store, NOW, world.account).unwrap();
+    let news = world.all_news();
     for news in &news {
         assert!(matches!(news.events[..], [Event::Changed(change)]
             if (change.kind, change.instance) == (Updated, id)));
@@ -296,7 +334,7 @@ fn subscription_to_a_folder_ends_with_it() {
         mailbox: MailboxRef::Name("Short".to_owned()),
     });
     assert_eq!(world.events(1), [Event::Lifecycle(LifecycleEvent::Removed)]);
-    assert!(subscribers(&world.store, NOW).unwrap().is_empty());
+    assert!(subscribers(&world.store, NOW).unwrap().all.is_empty());
     assert_eq!(world.events(1), []);
 }
 
@@ -325,11 +363,7 @@ fn subscription_whose_last_look_is_too_long_ago_is_told_that_it_missed_something
 fn of_two_processes_that_look_one_tells() {
     let world = World::new();
     world.subscribe(1, None);
-    let other = World {
-        store: open(&world.folder),
-        account: world.account,
-        folder: tempfile::tempdir().unwrap(),
-    };
+    let other = world.other(2);
     let (_, id) = world.save("INBOX");
     assert_eq!(world.news(1), [(Created, id)]);
     assert_eq!(other.news(1), []);
@@ -339,11 +373,7 @@ fn of_two_processes_that_look_one_tells() {
 fn record_that_somebody_else_has_moved_on_is_not_replaced() {
     let world = World::new();
     world.subscribe(1, None);
-    let record = || {
-        let record = world.store.record(NOW, RecordKind::Subscription, 1);
-        record.unwrap().unwrap()
-    };
-    let before = record();
+    let before = world.record(1);
     world.save("INBOX");
     assert_eq!(world.news(1).len(), 1);
     let write = DirectoryWrite::ReplaceRecord {
@@ -352,7 +382,7 @@ fn record_that_somebody_else_has_moved_on_is_not_replaced() {
     };
     let results = world.store.write_directory(NOW, vec![write]).unwrap();
     assert_eq!(results, [Err(rmail_store::StoreError::ChangedSince)]);
-    assert_ne!(record(), before);
+    assert_ne!(world.record(1), before);
 }
 
 #[test]
@@ -379,8 +409,7 @@ fn nothing_is_told_of_an_account_that_is_disabled_and_all_of_it_afterwards() {
 fn kinds_that_nobody_wants_are_not_told_and_not_looked_at_again() {
     let world = World::new();
     world.subscribe(1, None);
-    let record = world.store.record(NOW, RecordKind::Subscription, 1);
-    let mut subscription = Subscription::read(&record.unwrap().unwrap()).unwrap();
+    let mut subscription = Subscription::read(&world.record(1)).unwrap();
     subscription.kinds = vec![Deleted];
     let write = DirectoryWrite::PutRecord(subscription.to_record(1, world.account, LATER));
     world.store.write_directory(NOW, vec![write]).unwrap();
@@ -443,4 +472,123 @@ fn target_is_told_as_graph_tells_it() {
         with(json!({"lifecycleEvent": "missed"})),
     ]});
     assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_found_waits_in_the_record_until_it_was_told() {
+    let world = World::new();
+    world.subscribe(1, None);
+    assert_eq!(world.untold(1), None);
+    let (_, first) = world.save("INBOX");
+    world.find();
+    let untold = world.untold(1).unwrap();
+    assert_eq!(untold.teller, world.store.process_name());
+    assert_eq!(instances(&untold), [first]);
+    // While it tells of that, more happens.
+    let (_, second) = world.save("INBOX");
+    let telling = BTreeSet::from([1]);
+    let found = news(&world.store, NOW, world.account, &telling).unwrap();
+    assert!(found[0].inherited.is_none());
+    assert_eq!(found[0].events.len(), 1);
+    let mut untold = world.untold(1).unwrap();
+    assert_eq!(instances(&untold), [first, second]);
+    untold.waiting.remove(0);
+    world.keep(vec![(1, untold)]);
+    assert_eq!(instances(&world.untold(1).unwrap()), [second]);
+    world.keep(vec![(1, Untold::default())]);
+    assert_eq!(world.untold(1), None);
+}
+
+fn instances(untold: &Untold) -> Vec<InstanceId> {
+    let changes = untold.waiting.iter().map(|waiting| match waiting.event {
+        Event::Changed(change) => change.instance,
+        Event::Lifecycle(event) => panic!("{event:?}"),
+    });
+    changes.collect()
+}
+
+#[test]
+fn subscription_that_a_living_process_tells_is_left_to_it() {
+    let world = World::new();
+    world.subscribe(1, None);
+    let other = world.other(2);
+    world.save("INBOX");
+    world.find();
+    let before = world.record(1);
+    world.save("INBOX");
+    assert!(other.find().is_empty());
+    other.keep(vec![(1, Untold::default())]);
+    assert_eq!(world.record(1), before);
+    let listed = subscribers(&other.store, NOW).unwrap();
+    assert!(listed.ours.is_empty());
+}
+
+#[test]
+fn what_a_dead_process_had_not_told_is_taken_over_by_one_before_what_is_newer() {
+    let world = World::new();
+    world.subscribe(1, None);
+    let dead = world.other(2);
+    let (_, first) = world.save("INBOX");
+    dead.find();
+    drop(dead);
+    let (_, second) = world.save("INBOX");
+    let listed = subscribers(&world.store, NOW).unwrap();
+    assert_eq!(listed.ours, [(1, world.account)]);
+    let other = world.other(3);
+    let news = world.find();
+    assert_eq!(instances(news[0].inherited.as_ref().unwrap()), [first]);
+    assert!(matches!(news[0].events[..], [Event::Changed(change)] if change.instance == second));
+    assert!(other.find().is_empty());
+    let untold = world.untold(1).unwrap();
+    assert_eq!(untold.teller, world.store.process_name());
+    assert_eq!(instances(&untold), [first, second]);
+}
+
+#[test]
+fn what_is_ours_and_unknown_to_us_is_told_like_a_dead_ones() {
+    let world = World::new();
+    world.subscribe(1, None);
+    let (_, id) = world.save("INBOX");
+    // It is written, and then something fails before anybody hears of it.
+    world.find();
+    let news = world.find();
+    assert_eq!(instances(news[0].inherited.as_ref().unwrap()), [id]);
+}
+
+#[test]
+fn record_of_an_earlier_version_has_nothing_untold() {
+    let value = r#"{"resource":"me/messages","folder":null,"kinds":["created"],
+        "notification_url":"https://hooks.example/","lifecycle_url":null,"client_state":null,
+        "tls_version":null,"marks":{"modseq":0,"uids_next":{}}}"#;
+    let world = World::new();
+    let record = Record {
+        kind: RecordKind::Subscription,
+        key: 1,
+        account: Some(world.account),
+        value: value.to_owned(),
+        expires_at: LATER,
+    };
+    let write = DirectoryWrite::PutRecord(record);
+    world.store.write_directory(NOW, vec![write]).unwrap();
+    assert_eq!(world.untold(1), None);
+    let (_, id) = world.save("INBOX");
+    assert_eq!(world.news(1), [(Created, id)]);
+    let written = world.record(1).value;
+    assert!(!written.contains("untold"), "{written}");
+}
+
+#[test]
+fn client_that_changes_a_subscription_loses_nothing_that_waits() {
+    let world = World::new();
+    world.subscribe(1, None);
+    let (_, id) = world.save("INBOX");
+    world.find();
+    let mut subscription = Subscription::read(&world.record(1)).unwrap();
+    subscription.notification_url = "https://other.example/".to_owned();
+    let expected = world.record(1).value;
+    let record = subscription.to_record(1, world.account, LATER);
+    let write = DirectoryWrite::ReplaceRecord { record, expected };
+    let results = world.store.write_directory(NOW, vec![write]).unwrap();
+    assert!(results[0].is_ok());
+    assert_eq!(instances(&world.untold(1).unwrap()), [id]);
 }

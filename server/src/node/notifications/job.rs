@@ -1,6 +1,7 @@
 //! The work for notifications that blocks.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -11,8 +12,8 @@ use rmail_store::{Store, StoreError};
 use super::queue::QueueName;
 use crate::{
     api::subscriptions::{
-        Subscriber,
-        search::{self, News},
+        Untold,
+        search::{self, News, Subscribers},
     },
     config::Config,
     outside::{
@@ -26,7 +27,16 @@ pub enum NotifyJob {
     /// Read all subscriptions.
     Load(UnixTime),
     /// See what has changed for the subscriptions of these accounts.
-    Search(Vec<AccountId>, UnixTime),
+    Search {
+        /// Whose.
+        accounts: Vec<AccountId>,
+        /// The subscriptions that we have something to tell to.
+        telling: BTreeSet<u128>,
+        /// The time.
+        now: UnixTime,
+    },
+    /// Write down what is left to be told to these subscriptions.
+    Keep(Vec<(u128, Untold)>, UnixTime),
     /// Tell a target. It is not counted among the jobs: it waits for a stranger.
     Post {
         /// Which target.
@@ -45,7 +55,8 @@ impl std::fmt::Debug for NotifyJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Load(now) => f.debug_tuple("Load").field(now).finish(),
-            Self::Search(accounts, _) => f.debug_tuple("Search").field(accounts).finish(),
+            Self::Search { accounts, .. } => f.debug_tuple("Search").field(accounts).finish(),
+            Self::Keep(left, _) => f.debug_tuple("Keep").field(&left.len()).finish(),
             Self::Post { queue, .. } => f.debug_tuple("Post").field(queue).finish(),
         }
     }
@@ -55,9 +66,11 @@ impl std::fmt::Debug for NotifyJob {
 #[derive(Debug)]
 pub enum NotifyDone {
     /// All subscriptions.
-    Loaded(Result<Vec<Arc<Subscriber>>, StoreError>),
+    Loaded(Result<Subscribers, StoreError>),
     /// By account, what is to be told.
     Searched(Vec<(AccountId, Result<Vec<News>, StoreError>)>),
+    /// Of these subscriptions it is written down, or not.
+    Kept(Vec<u128>, Result<(), StoreError>),
     /// Whether the target has taken it, or why not.
     Posted(QueueName, Result<(), String>),
 }
@@ -66,10 +79,18 @@ impl NotifyJob {
     pub(in crate::node) fn run(self, store: &dyn Store, poster: &dyn Post) -> NotifyDone {
         match self {
             Self::Load(now) => NotifyDone::Loaded(search::subscribers(store, now)),
-            Self::Search(accounts, now) => {
-                let accounts = accounts.into_iter();
-                let found = accounts.map(|account| (account, search::news(store, now, account)));
+            Self::Search {
+                accounts,
+                telling,
+                now,
+            } => {
+                let news = |account| search::news(store, now, account, &telling);
+                let found = accounts.into_iter().map(|account| (account, news(account)));
                 NotifyDone::Searched(found.collect())
+            }
+            Self::Keep(left, now) => {
+                let keys = left.iter().map(|(key, _)| *key).collect();
+                NotifyDone::Kept(keys, search::keep(store, now, left))
             }
             Self::Post {
                 queue,

@@ -3,12 +3,14 @@
 //! Mail of an account changes, here or in another process, and its account is marked. A moment
 //! later a job looks what has changed for the account's subscriptions; of several processes, one
 //! finds it to be its own to tell. That waits in a [`Queue`] for each target, which is told by one
-//! post after the other. What waits is lost when the process ends.
+//! post after the other, and in the subscription's record, from which another process takes it
+//! when this one dies. Once a queue has become shorter, a job says so in the record.
 //!
 //! ```text
-//!  write, hint ──► marked ──► Search ──► Queue ──► Post ──► taken
-//!                    ▲ busy     │          ▲ pause   │
-//!                    └──────────┘          └─────────┘ for 4 hours, then given up: `missed`
+//!  write, hint ──► marked ──► Search ──► Queue ──► Post ──► taken ──────────────────► Keep
+//!                    ▲ busy     │          ▲ pause   │                                 ▲
+//!                    └──────────┘          └─────────┘ for 4 hours, then given up ─────┘
+//!                                                      and `missed`
 //! ```
 
 mod job;
@@ -23,14 +25,20 @@ use std::{
 use rmail_proto::{AccountId, Instant, Now};
 use rmail_store::StoreError;
 
-use self::queue::Queue;
+use self::queue::{Pushed, Queue};
 pub use self::{
     job::{NotifyDone, NotifyJob},
     queue::{Channel, QueueName},
 };
-use super::{Job, Node, NodeAction, NodeTimer, lifecycle::Look};
+use super::{
+    Job, Node, NodeAction, NodeTimer,
+    lifecycle::{Look, Stopping},
+};
 use crate::{
-    api::subscriptions::{Event, LifecycleEvent, Subscriber, search::News},
+    api::subscriptions::{
+        Event, LifecycleEvent, Subscriber, Untold,
+        search::{News, Subscribers},
+    },
     limits,
 };
 
@@ -44,6 +52,10 @@ pub(super) struct Notifications {
     /// Those whose mail has changed since it was looked at.
     marked: BTreeSet<AccountId>,
     search: Search,
+    /// Subscriptions whose records may say more than is left to be told.
+    unkept: BTreeSet<u128>,
+    /// Whether a job is at work that writes records: one at a time.
+    is_writing: bool,
     /// Another process has written something, and may not have said what.
     is_sweep_wanted: bool,
     queues: BTreeMap<QueueName, Queue>,
@@ -61,7 +73,8 @@ enum Search {
     Idle,
     /// Changes are gathered for a moment.
     Settling,
-    Running,
+    /// It is the next thing to do.
+    Due,
 }
 
 impl Node {
@@ -111,10 +124,11 @@ impl Node {
         self.settle(now);
     }
 
-    /// Looks at marked accounts in a moment.
+    /// Looks at marked accounts, and writes what is to be written, in a moment.
     fn settle(&mut self, now: Now) {
         let notifications = &mut self.notifications;
-        if notifications.search == Search::Idle && !notifications.marked.is_empty() {
+        let is_idle = notifications.marked.is_empty() && notifications.unkept.is_empty();
+        if notifications.search == Search::Idle && !is_idle {
             notifications.search = Search::Settling;
             let at = now.at + limits::NOTIFICATIONS_SETTLE;
             self.set_timer(at, NodeTimer::Settled);
@@ -122,38 +136,53 @@ impl Node {
     }
 
     pub(super) fn handle_settled(&mut self, now: Now) {
-        if self.stopping.is_some() {
+        self.notifications.search = Search::Due;
+        self.write_records(now);
+    }
+
+    /// Begins the next job that writes records, if none is at work. When the process is to stop,
+    /// it still writes down what was told.
+    fn write_records(&mut self, now: Now) {
+        let notifications = &mut self.notifications;
+        if notifications.is_writing || self.stopping == Some(Stopping::Stopped) {
             return;
         }
-        let marked = &mut self.notifications.marked;
-        let mut accounts = Vec::new();
-        while accounts.len() < limits::NOTIFICATIONS_ACCOUNTS {
-            match marked.pop_first() {
-                Some(account) => accounts.push(account),
-                None => break,
-            }
+        let is_due = notifications.search == Search::Due;
+        if is_due {
+            notifications.search = Search::Idle;
         }
-        self.notifications.search = Search::Running;
-        self.run(Job::Notify(NotifyJob::Search(accounts, now.unix)));
+        let job = if is_due && !notifications.marked.is_empty() && self.stopping.is_none() {
+            notifications.begin_search(now)
+        } else if !notifications.unkept.is_empty() {
+            notifications.begin_keep(now)
+        } else {
+            return;
+        };
+        notifications.is_writing = true;
+        self.run(Job::Notify(job));
     }
 
     pub(super) fn handle_notify_done(&mut self, now: Now, done: NotifyDone) {
         match done {
             NotifyDone::Loaded(outcome) => self.handle_loaded_subscriptions(now, outcome),
             NotifyDone::Searched(found) => self.handle_searched(now, found),
+            NotifyDone::Kept(keys, outcome) => self.handle_kept(now, keys, outcome),
             NotifyDone::Posted(queue, outcome) => self.handle_posted(now, queue, outcome),
         }
     }
 
-    fn handle_loaded_subscriptions(
-        &mut self,
-        now: Now,
-        outcome: Result<Vec<Arc<Subscriber>>, StoreError>,
-    ) {
+    fn handle_loaded_subscriptions(&mut self, now: Now, outcome: Result<Subscribers, StoreError>) {
         let notifications = &mut self.notifications;
         let is_stale = std::mem::take(&mut notifications.load) == Look::BegunAndStale;
         match outcome {
-            Ok(subscribers) => notifications.replace(subscribers),
+            Ok(subscribers) => {
+                notifications.replace(subscribers.all);
+                for (key, account) in subscribers.ours {
+                    if !notifications.tells(key) {
+                        notifications.marked.insert(account);
+                    }
+                }
+            }
             Err(error) => super::log_failure(&error, "subscriptions can't be read"),
         }
         if is_stale {
@@ -168,12 +197,12 @@ impl Node {
         now: Now,
         found: Vec<(AccountId, Result<Vec<News>, StoreError>)>,
     ) {
-        self.notifications.search = Search::Idle;
+        self.notifications.is_writing = false;
         for (account, outcome) in found {
             match outcome {
                 Ok(news) => {
                     for news in news {
-                        self.notifications.take(now.at, &news);
+                        self.notifications.take(now, &news);
                     }
                 }
                 Err(StoreError::Busy) => {
@@ -184,27 +213,60 @@ impl Node {
         }
         self.settle(now);
         self.post(now);
+        self.write_records(now);
+    }
+
+    fn handle_kept(&mut self, now: Now, keys: Vec<u128>, outcome: Result<(), StoreError>) {
+        let notifications = &mut self.notifications;
+        notifications.is_writing = false;
+        let is_done = outcome.is_ok();
+        match outcome {
+            Ok(()) => {}
+            Err(StoreError::Busy) => {
+                notifications.unkept.extend(keys);
+                self.settle(now);
+            }
+            // It is done with what comes next, at the latest once all subscriptions are read.
+            Err(error) => {
+                notifications.unkept.extend(keys);
+                super::log_failure(&error, "it can't be noted what was told");
+            }
+        }
+        if is_done || self.notifications.search == Search::Due {
+            self.write_records(now);
+        }
     }
 
     fn handle_posted(&mut self, now: Now, name: QueueName, outcome: Result<(), String>) {
-        self.notifications.posts_running -= 1;
-        if let Some(queue) = self.notifications.queues.get_mut(&name) {
-            match outcome {
-                Ok(()) => queue.finish(),
+        let notifications = &mut self.notifications;
+        notifications.posts_running -= 1;
+        if let Some(queue) = notifications.queues.get_mut(&name) {
+            let is_shorter = match outcome {
+                Ok(()) => {
+                    queue.finish();
+                    true
+                }
                 Err(reason) => {
                     let subscription = crate::api::token::write_guid(name.key);
                     tracing::info!(subscription, reason, "a notification was not taken");
-                    if queue.put_off(now.at) > 0 {
-                        self.notifications.tell_missed(now.at, name);
+                    let is_given_up = queue.put_off(now) > 0;
+                    if is_given_up && name.channel == Channel::Changes {
+                        let subscriber = Arc::clone(&queue.subscriber);
+                        notifications.tell_missed(now, &subscriber);
                     }
+                    is_given_up
                 }
+            };
+            if is_shorter {
+                notifications.unkept.insert(name.key);
             }
         }
-        let queues = &mut self.notifications.queues;
+        let queues = &mut notifications.queues;
         if queues.get(&name).is_some_and(Queue::is_over) {
             queues.remove(&name);
         }
         self.post(now);
+        self.write_records(now);
     }
 
     /// Posts what is due, as far as the bounds allow.
@@ -275,23 +337,80 @@ impl Notifications {
         });
     }
 
+    /// The job that looks what has changed for some of those who are marked.
+    fn begin_search(&mut self, now: Now) -> NotifyJob {
+        let mut accounts = Vec::new();
+        while accounts.len() < limits::NOTIFICATIONS_ACCOUNTS
+            && let Some(account) = self.marked.pop_first()
+        {
+            accounts.push(account);
+        }
+        let telling = self.queues.keys().map(|name| name.key);
+        NotifyJob::Search {
+            accounts,
+            telling: telling.chain(self.unkept.iter().copied()).collect(),
+            now: now.unix,
+        }
+    }
+
+    /// The job that writes down what is left to be told to some subscriptions.
+    fn begin_keep(&mut self, now: Now) -> NotifyJob {
+        let mut left = Vec::new();
+        while left.len() < limits::NOTIFICATIONS_KEPT
+            && let Some(key) = self.unkept.pop_first()
+        {
+            left.push((key, self.untold(key)));
+        }
+        NotifyJob::Keep(left, now.unix)
+    }
+
+    /// Whether there is something to be told to a subscription, or to be noted of it.
+    fn tells(&self, key: u128) -> bool {
+        let channels = [Channel::Changes, Channel::Lifecycle];
+        let mut names = channels
+            .map(|channel| QueueName { key, channel })
+            .into_iter();
+        names.any(|name| self.queues.contains_key(&name)) || self.unkept.contains(&key)
+    }
+
+    /// What is left to be told to a subscription.
+    fn untold(&self, key: u128) -> Untold {
+        let queue = |channel| self.queues.get(&QueueName { key, channel });
+        let (changes, lifecycle) = (queue(Channel::Changes), queue(Channel::Lifecycle));
+        let waiting = changes.into_iter().chain(lifecycle);
+        Untold {
+            teller: String::new(),
+            waiting: waiting.flat_map(Queue::waiting).copied().collect(),
+            has_missed: changes.is_some_and(Queue::has_missed),
+        }
+    }
+
+    /// The queue of a target, which may be a new one.
+    fn queue(&mut self, subscriber: &Arc<Subscriber>, channel: Channel) -> &mut Queue {
+        let key = subscriber.key;
+        let queue = self.queues.entry(QueueName { key, channel });
+        queue.or_insert_with(|| Queue::new(Arc::clone(subscriber)))
+    }
+
     /// Queues what is to be told.
-    fn take(&mut self, now: Instant, news: &News) {
+    fn take(&mut self, now: Now, news: &News) {
+        let subscriber = &news.subscriber;
+        if let Some(inherited) = &news.inherited {
+            self.inherit(subscriber, inherited);
+        }
         for &event in &news.events {
-            let name = QueueName {
-                key: news.subscriber.key,
-                channel: match event {
-                    Event::Changed(_) => Channel::Changes,
-                    Event::Lifecycle(_) => Channel::Lifecycle,
-                },
-            };
             match event {
-                Event::Lifecycle(event) => self.tell_lifecycle(now, &news.subscriber, event),
+                Event::Lifecycle(LifecycleEvent::Missed) => self.tell_missed(now, subscriber),
+                Event::Lifecycle(event @ LifecycleEvent::Removed) => {
+                    self.tell_lifecycle(now, subscriber, event);
+                }
                 Event::Changed(_) => {
-                    let queue = self.queues.entry(name);
-                    let queue = queue.or_insert_with(|| Queue::new(Arc::clone(&news.subscriber)));
-                    if !queue.push(now, event) {
-                        self.tell_missed(now, name);
+                    let pushed = self.queue(subscriber, Channel::Changes).push(now, event);
+                    if pushed == Pushed::Refused {
+                        self.tell_missed(now, subscriber);
+                    }
+                    if pushed != Pushed::Waits {
+                        self.unkept.insert(subscriber.key);
                     }
                 }
             }
@@ -300,31 +419,37 @@ impl Notifications {
         self.queues.retain(|_, queue| !queue.is_over());
     }
 
-    /// Changes are lost: that is told once.
-    fn tell_missed(&mut self, now: Instant, name: QueueName) {
-        let queue = self.queues.get_mut(&name).expect("something was in it");
-        if name.channel == Channel::Changes && queue.note_missed() {
-            let subscriber = Arc::clone(&queue.subscriber);
-            self.tell_lifecycle(now, &subscriber, LifecycleEvent::Missed);
+    /// Queues what a process that died was to tell.
+    fn inherit(&mut self, subscriber: &Arc<Subscriber>, untold: &Untold) {
+        for &waiting in &untold.waiting {
+            let channel = match waiting.event {
+                Event::Changed(_) => Channel::Changes,
+                Event::Lifecycle(_) => Channel::Lifecycle,
+            };
+            self.queue(subscriber, channel).inherit(waiting);
+        }
+        if untold.has_missed {
+            self.queue(subscriber, Channel::Changes).note_missed();
         }
     }
 
-    fn tell_lifecycle(
-        &mut self,
-        now: Instant,
-        subscriber: &Arc<Subscriber>,
-        event: LifecycleEvent,
-    ) {
-        if subscriber.lifecycle_url.is_none() {
-            return;
-        }
+    /// Changes are lost: that is told once.
+    fn tell_missed(&mut self, now: Now, subscriber: &Arc<Subscriber>) {
         let name = QueueName {
             key: subscriber.key,
-            channel: Channel::Lifecycle,
+            channel: Channel::Changes,
         };
-        let queue = self.queues.entry(name);
-        let queue = queue.or_insert_with(|| Queue::new(Arc::clone(subscriber)));
-        queue.push_once(now, event);
+        let changes = self.queues.get_mut(&name);
+        if changes.is_none_or(Queue::note_missed) {
+            self.tell_lifecycle(now, subscriber, LifecycleEvent::Missed);
+        }
+    }
+
+    fn tell_lifecycle(&mut self, now: Now, subscriber: &Arc<Subscriber>, event: LifecycleEvent) {
+        if subscriber.lifecycle_url.is_some() {
+            self.queue(subscriber, Channel::Lifecycle)
+                .push_once(now, event);
+        }
     }
 
     /// The next queue to be posted from: in turn, and so many of each account.

@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use rmail_proto::Instant;
+use rmail_proto::{Instant, Now};
 
 use crate::{
-    api::subscriptions::{Change, ChangeKind, Event, LifecycleEvent, Subscriber, tell},
+    api::subscriptions::{Change, Event, LifecycleEvent, Merged, Subscriber, Waiting, tell},
     limits,
 };
 
@@ -32,7 +32,7 @@ pub struct QueueName {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) subscriber: Arc<Subscriber>,
-    waiting: VecDeque<Waiting>,
+    entries: VecDeque<Entry>,
     /// The first so many are being posted.
     posted: usize,
     /// Posts that have failed one after the other.
@@ -45,18 +45,28 @@ pub(super) struct Queue {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    event: Event,
-    since: Instant,
-    /// Whether the target may have heard of it, as a post of it failed.
+struct Entry {
+    waiting: Waiting,
+    /// Whether the target may have heard of it: a post of it failed, or a process died.
     was_tried: bool,
+}
+
+/// What became of an event that was pushed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pushed {
+    /// It waits, by itself or merged with another.
+    Waits,
+    /// Another was taken out, and there is nothing to tell.
+    Cancelled,
+    /// There is no room for it.
+    Refused,
 }
 
 impl Queue {
     pub(super) fn new(subscriber: Arc<Subscriber>) -> Self {
         Self {
             subscriber,
-            waiting: VecDeque::new(),
+            entries: VecDeque::new(),
             posted: 0,
             failures: 0,
             retry_at: None,
@@ -67,7 +77,7 @@ impl Queue {
 
     /// Whether nothing is to be posted, and nothing is being posted.
     pub(super) fn is_over(&self) -> bool {
-        self.posted == 0 && (self.waiting.is_empty() || self.is_abandoned)
+        self.posted == 0 && (self.entries.is_empty() || self.is_abandoned)
     }
 
     /// The subscription is gone: nothing more is told.
@@ -88,67 +98,73 @@ impl Queue {
     /// Whether it is to be told although there is no such subscription any more.
     pub(super) fn outlives_subscription(&self) -> bool {
         let removed = Event::Lifecycle(LifecycleEvent::Removed);
-        self.waiting.iter().any(|waiting| waiting.event == removed)
+        self.waiting().any(|waiting| waiting.event == removed)
     }
 
-    /// Adds an event; changes of one message are merged. Returns whether there was room.
-    pub(super) fn push(&mut self, now: Instant, event: Event) -> bool {
+    /// What waits, in order; the first of it may be being posted.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.entries.iter().map(|entry| &entry.waiting)
+    }
+
+    /// Adds what a dead process was to tell, and may have told.
+    pub(super) fn inherit(&mut self, waiting: Waiting) {
+        self.entries.push_back(Entry {
+            waiting,
+            was_tried: true,
+        });
+    }
+
+    /// Adds an event; changes of one message are merged.
+    pub(super) fn push(&mut self, now: Now, event: Event) -> Pushed {
         if let Event::Changed(change) = event
-            && self.merge(change)
+            && let Some(pushed) = self.merge(change)
         {
-            return true;
+            return pushed;
         }
-        if self.waiting.len() >= limits::NOTIFICATIONS_WAITING {
-            return false;
+        if self.entries.len() >= limits::NOTIFICATIONS_WAITING {
+            return Pushed::Refused;
         }
-        self.waiting.push_back(Waiting {
-            event,
-            since: now,
+        let since = now.unix;
+        self.entries.push_back(Entry {
+            waiting: Waiting { event, since },
             was_tried: false,
         });
-        true
+        Pushed::Waits
     }
 
-    /// Merges a change with the last one of the same message that is not being posted.
-    fn merge(&mut self, change: Change) -> bool {
-        let mut waiting = self.waiting.iter().enumerate().skip(self.posted);
-        let found = waiting.rfind(|(_, waiting)| match waiting.event {
-            Event::Changed(known) => known.instance == change.instance,
-            Event::Lifecycle(_) => false,
+    /// Merges a change with the last one of the same message that is not being posted, if it can.
+    fn merge(&mut self, change: Change) -> Option<Pushed> {
+        let entries = self.entries.iter().enumerate().skip(self.posted).rev();
+        let mut known = entries.filter_map(|(index, entry)| match entry.waiting.event {
+            Event::Changed(known) => Some((index, known, entry.was_tried)),
+            Event::Lifecycle(_) => None,
         });
-        let Some((
-            index,
-            &Waiting {
-                event, was_tried, ..
-            },
-        )) = found
-        else {
-            return false;
-        };
-        let Event::Changed(known) = event else {
-            return false;
-        };
-        let kind = match (known.kind, change.kind) {
-            (ChangeKind::Created, ChangeKind::Deleted) if !was_tried => {
-                self.waiting.remove(index);
-                return true;
+        let (index, known, was_tried) =
+            known.find(|(_, known, _)| known.instance == change.instance)?;
+        match known.kind.merge(change.kind, was_tried) {
+            Merged::One(kind) => {
+                self.entries[index].waiting.event = Event::Changed(Change { kind, ..change });
+                Some(Pushed::Waits)
             }
-            (ChangeKind::Created | ChangeKind::Updated, ChangeKind::Deleted) => ChangeKind::Deleted,
-            (ChangeKind::Created, ChangeKind::Updated) => ChangeKind::Created,
-            (ChangeKind::Updated, ChangeKind::Updated) => ChangeKind::Updated,
-            // It went and came back: both are told.
-            (ChangeKind::Deleted, _) | (_, ChangeKind::Created) => return false,
-        };
-        self.waiting[index].event = Event::Changed(Change { kind, ..change });
-        true
+            Merged::Nothing => {
+                self.entries.remove(index);
+                Some(Pushed::Cancelled)
+            }
+            Merged::Both => None,
+        }
     }
 
     /// Adds that changes were missed, unless it waits already.
-    pub(super) fn push_once(&mut self, now: Instant, event: LifecycleEvent) {
+    pub(super) fn push_once(&mut self, now: Now, event: LifecycleEvent) {
         let event = Event::Lifecycle(event);
-        if !self.waiting.iter().any(|waiting| waiting.event == event) {
+        if !self.waiting().any(|waiting| waiting.event == event) {
             self.push(now, event);
         }
+    }
+
+    /// Whether something was missed since the last post that was taken.
+    pub(super) fn has_missed(&self) -> bool {
+        self.has_missed
     }
 
     /// Whether it is to be told that something was missed: once until a post is taken.
@@ -158,14 +174,14 @@ impl Queue {
 
     /// The content of the next post, which is at work from now on.
     pub(super) fn begin(&mut self) -> String {
-        self.posted = self.waiting.len().min(limits::NOTIFICATIONS_POSTED);
-        let posted = self.waiting.iter().take(self.posted);
+        self.posted = self.entries.len().min(limits::NOTIFICATIONS_POSTED);
+        let posted = self.waiting().take(self.posted);
         tell(&self.subscriber, posted.map(|waiting| &waiting.event))
     }
 
     /// The post was taken.
     pub(super) fn finish(&mut self) {
-        self.waiting.drain(..self.posted);
+        self.entries.drain(..self.posted);
         self.posted = 0;
         self.failures = 0;
         self.retry_at = None;
@@ -174,17 +190,18 @@ impl Queue {
 
     /// The post was not taken: it is tried again after a pause. Returns how many events are given
     /// up.
-    pub(super) fn put_off(&mut self, now: Instant) -> usize {
-        for waiting in self.waiting.iter_mut().take(self.posted) {
-            waiting.was_tried = true;
+    pub(super) fn put_off(&mut self, now: Now) -> usize {
+        for entry in self.entries.iter_mut().take(self.posted) {
+            entry.was_tried = true;
         }
         self.posted = 0;
-        self.retry_at = Some(now + pause(self.failures));
+        self.retry_at = Some(now.at + pause(self.failures));
         self.failures = self.failures.saturating_add(1);
-        let before = self.waiting.len();
-        let is_fresh = |waiting: &Waiting| now < waiting.since + limits::POST_RETRY_LIFE;
-        self.waiting.retain(is_fresh);
-        before - self.waiting.len()
+        let before = self.entries.len();
+        let life = limits::POST_RETRY_LIFE.as_secs().cast_signed();
+        let is_fresh = |entry: &Entry| now.unix.0.saturating_sub(entry.waiting.since.0) < life;
+        self.entries.retain(is_fresh);
+        before - self.entries.len()
     }
 }
 
@@ -200,7 +217,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use ChangeKind::{Created, Deleted, Updated};
+    use crate::api::subscriptions::ChangeKind::{self, Created, Deleted, Updated};
 
     fn queue() -> Queue {
         Queue::new(Arc::new(Subscriber {
@@ -214,8 +231,20 @@ mod tests {
         }))
     }
 
-    fn at(seconds: u64) -> Instant {
+    fn instant(seconds: u64) -> Instant {
         Instant::from_start(Duration::from_secs(seconds))
+    }
+
+    fn at(seconds: u64) -> Now {
+        now_at(instant(seconds))
+    }
+
+    fn now_at(at: Instant) -> Now {
+        let seconds = at.since_start().as_secs().cast_signed();
+        Now {
+            at,
+            unix: UnixTime(1_800_000_000 + seconds),
+        }
     }
 
     fn change(message: u128, kind: ChangeKind, modseq: u64) -> Event {
@@ -257,7 +286,8 @@ mod tests {
         ] {
             let mut queue = queue();
             for (modseq, kind) in changes.iter().enumerate() {
-                assert!(queue.push(at(0), change(7, *kind, modseq as u64)));
+                let pushed = queue.push(at(0), change(7, *kind, modseq as u64));
+                assert_ne!(pushed, Pushed::Refused);
             }
             let result: Vec<_> = result.iter().map(|kind| (*kind, 7)).collect();
             assert_eq!(told(&queue.begin()), expected(&result), "{changes:?}");
@@ -290,10 +320,12 @@ mod tests {
     fn a_post_has_a_hundred_notifications_and_the_queue_a_thousand() {
         let mut queue = queue();
         for message in 0..limits::NOTIFICATIONS_WAITING {
-            assert!(queue.push(at(0), change(message as u128, Created, 1)));
+            let pushed = queue.push(at(0), change(message as u128, Created, 1));
+            assert_eq!(pushed, Pushed::Waits);
         }
-        assert!(!queue.push(at(0), change(5_000, Created, 2)));
-        assert!(queue.push(at(0), change(5, Updated, 2)));
+        let pushed = queue.push(at(0), change(5_000, Created, 2));
+        assert_eq!(pushed, Pushed::Refused);
+        assert_eq!(queue.push(at(0), change(5, Updated, 2)), Pushed::Waits);
         for _ in 0..limits::NOTIFICATIONS_WAITING / limits::NOTIFICATIONS_POSTED {
             assert_eq!(told(&queue.begin()).len(), limits::NOTIFICATIONS_POSTED);
             queue.finish();
@@ -312,14 +344,15 @@ mod tests {
             let Some(due) = queue.due_at() else {
                 break given_up;
             };
-            pauses.push(due.since(now));
-            now = due;
+            pauses.push(due.since(now.at));
+            now = now_at(due);
         };
         assert_eq!(given_up, 1);
         assert!(pauses.is_sorted() && pauses.len() > 10, "{pauses:?}");
         assert_eq!(pauses.last(), Some(&limits::POST_RETRY_LONGEST));
         let life = limits::POST_RETRY_LIFE;
-        assert!(now >= at(0) + life && now < at(0) + life + limits::POST_RETRY_LONGEST);
+        let end = instant(0) + life;
+        assert!(now.at >= end && now.at < end + limits::POST_RETRY_LONGEST);
     }
 
     #[test]
@@ -328,7 +361,7 @@ mod tests {
         queue.push(at(0), change(1, Created, 1));
         queue.begin();
         queue.put_off(at(0));
-        assert_eq!(queue.due_at(), Some(at(2)));
+        assert_eq!(queue.due_at(), Some(instant(2)));
         queue.begin();
         queue.finish();
         queue.push(at(3), change(1, Updated, 2));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    api::subscriptions::{ChangeKind, Marks, Subscription},
+    api::subscriptions::{ChangeKind, Marks, Subscription, search},
     outside::webhooks::{Post, PostAnswer, PostError, Posting},
 };
 
@@ -60,6 +60,7 @@ impl Site {
             client_state: None,
             tls_version: None,
             marks: Marks::now(&*self.world.store, account, None).unwrap(),
+            untold: None,
         };
         let expires_at = UnixTime(self.now.unix.0 + 24 * 60 * 60);
         let record = subscription.to_record(key, account, expires_at);
@@ -81,6 +82,54 @@ impl Site {
     fn save_many(&mut self, account: AccountId, count: usize) {
         save_to(&*self.world.store, account, count);
         self.hear(&format!("account {}", account.0));
+    }
+
+    /// Another process on the same `mail_root`, and at the same time.
+    fn beside(&self, seed: u64) -> Self {
+        let root = &self.config.mail_root;
+        let store = SqliteStore::open(root, Arc::new(RealFiles), None, seed).unwrap();
+        let mut site = Self {
+            node: new_node(&self.config),
+            world: World {
+                store: Arc::new(store),
+                poster: Arc::clone(&self.targets) as Arc<dyn Post>,
+                config_path: self.world.config_path.clone(),
+            },
+            now: self.now,
+            jobs: VecDeque::new(),
+            events: Vec::new(),
+            calls: 0,
+            connections: 0,
+            dials: VecDeque::new(),
+            jobs_left: None,
+            config: Arc::clone(&self.config),
+            targets: Arc::clone(&self.targets),
+            _folder: TempDir::new().unwrap(),
+        };
+        site.node.handle_start(site.now);
+        site.settle();
+        site
+    }
+
+    /// The changes that wait in the record of a subscription.
+    fn untold(&self, key: u128) -> usize {
+        let kind = rmail_store::RecordKind::Subscription;
+        let record = self.world.store.record(self.now.unix, kind, key).unwrap();
+        let untold = Subscription::read(&record.unwrap()).unwrap().untold;
+        untold.map_or(0, |untold| untold.waiting.len())
+    }
+
+    /// How often this process has written anything.
+    fn writes(&self) -> u64 {
+        let path = self.world.store.hint_socket().with_extension("count");
+        u64::from_le_bytes(std::fs::read(path).unwrap().try_into().unwrap())
+    }
+
+    fn wait_long(&mut self, time: Duration) {
+        let until = self.now.at + time;
+        while self.now.at < until {
+            self.wait(Duration::from_secs(60));
+        }
     }
 
     fn wait(&mut self, time: Duration) {
@@ -235,10 +284,7 @@ fn what_is_not_taken_for_four_hours_is_given_up_and_told_once_as_missed() {
     site.targets.answer(410);
     site.save(account);
     site.wait_settled();
-    let until = site.now.at + limits::POST_RETRY_LIFE + limits::POST_RETRY_LONGEST;
-    while site.now.at < until {
-        site.wait(Duration::from_secs(60));
-    }
+    site.wait_long(limits::POST_RETRY_LIFE + limits::POST_RETRY_LONGEST);
     let heard = site.targets.take();
     let missed: Vec<_> = heard.iter().filter(|(url, _)| url == LIFE).collect();
     assert!(!missed.is_empty());
@@ -374,4 +420,256 @@ fn subscriptions_of_a_deleted_account_go_with_it() {
     site.hear("directory");
     site.wait(Duration::from_secs(600));
     assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn what_waits_when_the_process_ends_is_told_by_the_next() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.targets.answer(503);
+    site.save(account);
+    site.wait_settled();
+    let first = site.targets.take().remove(0).1["value"][0].clone();
+    site.save(account);
+    site.wait_settled();
+    site.targets.take();
+    site.restart();
+    site.save(account);
+    site.targets.answer(202);
+    site.wait_settled();
+    let heard = site.targets.take();
+    assert_eq!(counts(&heard), [(HOOK, 3)]);
+    assert_eq!(heard[0].1["value"][0], first);
+    assert_eq!(site.untold(1), 0);
+    site.restart();
+    site.wait(Duration::from_secs(3600));
+    assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn of_two_processes_one_takes_over_from_one_that_died() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.wait_settled();
+    let mut dying = site.beside(7);
+    let mut other = site.beside(8);
+    for site in [&mut site, &mut other] {
+        site.wait(limits::PEERS_INTERVAL);
+    }
+    site.targets.answer(503);
+    dying.save(account);
+    dying.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+    site.targets.answer(202);
+    // It tells: nobody else does, whatever happens.
+    for site in [&mut site, &mut other] {
+        site.save(account);
+        site.wait_settled();
+    }
+    assert!(site.targets.take().is_empty());
+    drop(dying);
+    for _ in 0..3 {
+        for site in [&mut site, &mut other] {
+            site.wait(limits::PEERS_INTERVAL);
+        }
+    }
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 3)]);
+    assert_eq!(site.untold(1), 0);
+}
+
+#[test]
+fn what_was_left_by_a_process_that_nobody_saw_die_is_told_within_a_minute() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.wait_settled();
+    site.targets.answer(503);
+    let mut dying = site.beside(7);
+    dying.save(account);
+    dying.wait_settled();
+    drop(dying);
+    site.targets.take();
+    site.targets.answer(202);
+    site.wait(limits::SUBSCRIPTIONS_INTERVAL);
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+}
+
+#[test]
+fn what_was_found_and_did_not_come_home_is_told_within_a_minute() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.wait_settled();
+    site.save(account);
+    let (store, nothing) = (Arc::clone(&site.world.store), Default::default());
+    search::news(&*store, site.now.unix, account, &nothing).unwrap();
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+    // Nothing else happens to the account.
+    save_to(&*store, account, 1);
+    search::news(&*store, site.now.unix, account, &nothing).unwrap();
+    site.wait(limits::SUBSCRIPTIONS_INTERVAL);
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+}
+
+#[test]
+fn what_was_taken_is_not_told_again_by_the_next_process() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.save_many(account, limits::NOTIFICATIONS_POSTED + 1);
+    let first = site.begin_posts();
+    for job in first {
+        let done = job.run(&site.world);
+        site.finish(done);
+    }
+    // The rest is on its way when the process dies.
+    while let Some(job) = site.jobs.pop_front() {
+        if !is_post(&job) {
+            let done = job.run(&site.world);
+            site.finish(done);
+        }
+    }
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 100)]);
+    assert_eq!(site.untold(1), 1);
+    site.restart();
+    site.wait_settled();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+    site.restart();
+    site.wait_settled();
+    assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn what_is_taken_while_the_process_stops_is_not_told_again() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.save(account);
+    let posts = site.begin_posts();
+    site.log_in();
+    site.node.handle_stop(site.now);
+    for job in posts {
+        let done = job.run(&site.world);
+        site.finish(done);
+    }
+    site.settle();
+    assert_eq!(counts(&site.targets.take()), [(HOOK, 1)]);
+    site.restart();
+    site.wait_settled();
+    assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn four_hours_count_over_all_processes_and_missed_is_told_once_by_any() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.targets.answer(410);
+    site.save(account);
+    site.wait_settled();
+    for _ in 0..4 {
+        site.wait_long(limits::POST_RETRY_LIFE / 5);
+        site.restart();
+    }
+    let heard = site.targets.take();
+    assert!(heard.iter().all(|(url, _)| url == HOOK));
+    site.wait_long(limits::POST_RETRY_LIFE / 5 + limits::POST_RETRY_LONGEST);
+    let heard = site.targets.take();
+    assert!(heard.iter().any(|(url, _)| url == LIFE));
+    assert_eq!(site.untold(1), 1);
+    site.restart();
+    site.targets.answer(202);
+    site.wait_settled();
+    let heard = site.targets.take();
+    assert_eq!(counts(&heard), [(LIFE, 1)]);
+    assert_eq!(heard[0].1["value"][0]["lifecycleEvent"], "missed");
+    site.restart();
+    site.wait_long(limits::POST_RETRY_LIFE);
+    assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn changes_that_cancel_each_other_out_leave_the_record() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.targets.answer(503);
+    site.save(account);
+    site.wait_settled();
+    site.save(account);
+    site.wait_settled();
+    assert_eq!(site.untold(1), 2);
+    let inbox = MailboxRef::Name("INBOX".to_owned());
+    let mailbox = site.world.store.status(account, &inbox).unwrap().mailbox;
+    let second = rmail_proto::Uid::new(2).unwrap();
+    let uids: rmail_proto::imap::UidSet = [second].into_iter().collect();
+    let writes = vec![
+        AccountWrite::StoreFlags {
+            mailbox,
+            uids: uids.clone(),
+            mode: rmail_proto::imap::StoreMode::Add,
+            flags: Flags {
+                system: rmail_proto::SystemFlags::DELETED,
+                ..Flags::default()
+            },
+            unchanged_since: None,
+        },
+        AccountWrite::Expunge {
+            mailbox,
+            uids: None,
+        },
+    ];
+    let store = Arc::clone(&site.world.store);
+    store.write_account(START, account, writes, &[]).unwrap();
+    site.hear(&format!("account {}", account.0));
+    site.wait_settled();
+    assert_eq!(site.untold(1), 1);
+}
+
+#[test]
+fn a_change_and_its_post_are_a_write_each_and_a_subscription_that_idles_is_none() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.wait_settled();
+    let before = site.writes();
+    site.wait_long(Duration::from_secs(600));
+    assert_eq!(site.writes(), before);
+    site.save(account);
+    assert_eq!(site.writes(), before + 1);
+    site.wait_settled();
+    assert_eq!(site.writes(), before + 3);
+    // A post that fails is none.
+    site.targets.answer(503);
+    site.save(account);
+    site.wait_settled();
+    site.wait(limits::POST_RETRY_FIRST);
+    assert_eq!(site.writes(), before + 5);
+}
+
+#[test]
+fn what_was_told_is_noted_later_where_the_database_is_busy() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    site.subscribe(account, 1);
+    site.save(account);
+    for job in site.begin_posts() {
+        let done = job.run(&site.world);
+        site.finish(done);
+    }
+    let Some(Job::Notify(NotifyJob::Keep(left, _))) = site.jobs.pop_front() else {
+        panic!("what was told is noted");
+    };
+    let keys = left.into_iter().map(|(key, _)| key).collect();
+    let busy = NotifyDone::Kept(keys, Err(StoreError::Busy));
+    site.finish(Done::Notified(busy));
+    assert!(site.jobs.is_empty());
+    assert_eq!(site.untold(1), 1);
+    site.wait_settled();
+    assert_eq!(site.untold(1), 0);
 }

@@ -99,6 +99,7 @@ pub(super) fn create(cx: &mut Cx<'_>) -> Outcome {
         client_state,
         tls_version: text(&body, "latestSupportedTlsVersion")?,
         marks,
+        untold: None,
     };
     let record = subscription.to_record(cx.draw_guid(), account, expires_at);
     cx.write_subscription(DirectoryWrite::PutRecord(record.clone()))?;
