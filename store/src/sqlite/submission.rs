@@ -13,12 +13,16 @@
 //! The account decides: the transaction that keeps the copy sends the message. An entry that is
 //! prepared is nobody's work and stands in no list, so nothing happens to it meanwhile.
 //!
-//! | an entry was prepared by    | its account     | becomes                              |
-//! |-----------------------------|-----------------|--------------------------------------|
-//! | a living process            | will tell it    | queued, or gone, by that process     |
-//! | one that is dead, or one    | has noted it    | queued, by whoever looks             |
-//! | that could not bring it to  | has not         | gone, by whoever looks               |
-//! | an end                      | is gone as well | queued: it may have been acknowledged |
+//! | an entry is prepared | its account  | becomes                                       |
+//! |----------------------|--------------|-----------------------------------------------|
+//! | and being sent       | is asked     | queued, or gone, as that answers              |
+//! | and left             | has noted it | queued, by whoever looks                      |
+//! |                      | has not      | gone, by whoever looks                        |
+//! |                      | is gone      | queued, by whoever looks: it may have been    |
+//! |                      |              | acknowledged, and no copy contradicts it      |
+//!
+//! It is left when its process is dead, or has met a failure after which it does not know.
+//! Whoever looks does so by [`settle_submissions`](crate::Store::settle_submissions).
 //!
 //! A note is needed for as long as the entry may come up again as prepared. The next entry that is
 //! prepared for the account tells which ones can't: that was synced after they were settled.

@@ -334,7 +334,6 @@ fn submissions_survive_a_kill() {
 
 #[test]
 fn submissions_survive_a_loss_of_power_at_the_start_after_a_kill() {
-    submissions().kill_in_step_and_lose_power_at_the_start("send a large message");
     submissions().kill_in_step_and_lose_power_at_the_start("send a draft");
 }
 
