@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use rmail_proto::{
-    ReversePath, UnixTime,
+    MailboxId, ModSeq, ReversePath, Uid, UnixTime,
     mime::Summary,
     smtp::{MailNotice, Recipient},
 };
 
-use crate::Content;
+use crate::{Content, MailboxRef, NewMessage};
 
 /// Names a spool entry; never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -114,6 +114,30 @@ pub struct NewSpoolEntry {
     /// Whether this process delivers the local recipients at once; else they wait for a
     /// [`SpoolWrite::Claim`], as the others do.
     pub is_claimed: bool,
+}
+
+/// A message that an account sends and keeps a copy of.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What is sent, not claimed.
+    pub entry: NewSpoolEntry,
+    /// Where the copy is kept.
+    pub mailbox: MailboxRef,
+    /// The copy; other bytes than those that are sent, for it names blind recipients.
+    pub copy: NewMessage,
+    /// The message whose place it takes, with its instance and what is kept beside it: a draft.
+    pub draft: Option<MessageVersion>,
+}
+
+/// A message as somebody has read it.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageVersion {
+    /// Where it is.
+    pub mailbox: MailboxId,
+    /// Which.
+    pub uid: Uid,
+    /// It counts for nothing when it has changed since.
+    pub unchanged_since: ModSeq,
 }
 
 /// What has become of recipients of a lot, in one attempt.

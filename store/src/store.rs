@@ -18,7 +18,7 @@ use rmail_proto::{
 use crate::{
     Addressee, Alias, AliasFilter, AliasWrite, Listing, MailboxChanges, MessageChanges,
     QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite,
-    SpoolWritten, StoreError, StoredMessage, Upload, UploadWrite,
+    SpoolWritten, StoreError, StoredMessage, Submission, Upload, UploadWrite,
 };
 
 /// Shorthand.
@@ -659,6 +659,31 @@ pub trait Store: Send + Sync {
     ///
     /// `Failed`.
     fn queued(&self, name: &str) -> Result<Option<QueuedMessage>>;
+
+    // Both.
+
+    /// Spools a message and keeps the sender's copy of it: both, durably, or neither, whatever
+    /// comes between. A draft that is sent becomes the copy. Answered by the copy's instance.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `NoSuchMailbox`, `OverQuota`; for a draft `NoSuchMessage` and
+    /// `ChangedSince`; `Busy`, `Full`, `Failed`, after which a process that ends before
+    /// [`settle_submissions`](Self::settle_submissions) may leave both.
+    fn submit(
+        &self,
+        now: UnixTime,
+        account: AccountId,
+        submission: &Submission,
+    ) -> Result<InstanceId>;
+    /// Brings to an end what [`submit`](Self::submit) began in processes that died, or could not
+    /// end in this one. Costs next to nothing when there is no such thing. Returns whether
+    /// messages are in the queue now that were not before.
+    ///
+    /// # Errors
+    ///
+    /// `Busy`, `Full`, `Failed`: what is left is to be tried again.
+    fn settle_submissions(&self, now: UnixTime) -> Result<bool>;
 
     // Other processes.
 

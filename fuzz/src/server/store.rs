@@ -12,7 +12,7 @@ use rmail_store::{
     Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Listing,
     MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter, QueuedMessage,
     QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId, Store,
-    StoreError, StoredMessage, Upload, Written,
+    StoreError, StoredMessage, Submission, Upload, Written,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -243,6 +243,14 @@ impl Store for OneMessage {
     }
 
     fn queued(&self, _name: &str) -> Result<Option<QueuedMessage>> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn submit(&self, _: UnixTime, _: AccountId, _: &Submission) -> Result<InstanceId> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn settle_submissions(&self, _: UnixTime) -> Result<bool> {
         unreachable!("a search asks for messages alone")
     }
 

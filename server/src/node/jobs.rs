@@ -184,8 +184,11 @@ pub enum Job {
     },
     /// Remove a staged file.
     DropStage(StageId),
-    /// See what other processes did.
-    LookAtPeers,
+    /// See what other processes did, and bring to an end what those that died have begun.
+    LookAtPeers {
+        /// The time.
+        now: UnixTime,
+    },
     /// Write reports to a sender.
     Report {
         /// What they say.
@@ -290,7 +293,7 @@ impl Job {
             | Self::WriteSpool { .. }
             | Self::Stage { .. }
             | Self::DropStage(_)
-            | Self::LookAtPeers
+            | Self::LookAtPeers { .. }
             | Self::Report { .. }
             | Self::ReadSpooled { .. }
             | Self::Scram { .. }
@@ -327,7 +330,7 @@ impl Job {
             | Self::WriteSpool { .. }
             | Self::Stage { .. }
             | Self::DropStage(_)
-            | Self::LookAtPeers
+            | Self::LookAtPeers { .. }
             | Self::Report { .. }
             | Self::ReplyAutomatically { .. }
             | Self::Notify(_)
@@ -502,8 +505,9 @@ impl Job {
                 store.stage_drop(stage);
                 Done::StageDropped
             }
-            Self::LookAtPeers => Done::Peers {
+            Self::LookAtPeers { now } => Done::Peers {
                 outcome: store.look_at_peers(),
+                settled: store.settle_submissions(now),
                 directory_version: store.directory_version(),
             },
             Self::Report { reports, pending } => {

@@ -95,7 +95,7 @@ impl Node {
             Some(Hint::Subscriptions) => self.load_subscriptions(now),
             Some(Hint::Directory) => {
                 self.directory.forget();
-                self.look_at_peers();
+                self.look_at_peers(now);
             }
             Some(Hint::Queue) => {
                 self.claim_spooled(now);
@@ -107,7 +107,7 @@ impl Node {
 
     /// The time to look at the other processes has come.
     pub(super) fn handle_peers_timer(&mut self, now: Now) {
-        self.look_at_peers();
+        self.look_at_peers(now);
         self.set_timer(now.at + limits::PEERS_INTERVAL, NodeTimer::Peers);
     }
 
@@ -246,8 +246,12 @@ impl Node {
             Done::Busy(job) => self.put_off(now, *job),
             Done::Peers {
                 outcome,
+                settled,
                 directory_version,
-            } => self.handle_peers(now, outcome, directory_version),
+            } => {
+                self.handle_submissions(now, settled);
+                self.handle_peers(now, outcome, directory_version);
+            }
             Done::Reported {
                 reports,
                 pending,
@@ -281,15 +285,27 @@ impl Node {
     }
 
     /// One look at a time, however slow the disk is; none that would hold up a shutdown.
-    fn look_at_peers(&mut self) {
+    fn look_at_peers(&mut self, now: Now) {
         if self.stopping.is_some() {
             return;
         }
         if self.peers.look == Look::Idle {
             self.peers.look = Look::Begun;
-            self.run(Job::LookAtPeers);
+            self.run(Job::LookAtPeers { now: now.unix });
         } else {
             self.peers.look = Look::BegunAndStale;
+        }
+    }
+
+    /// What was half sent is in the queue, or gone.
+    fn handle_submissions(&mut self, now: Now, settled: Result<bool, StoreError>) {
+        match settled {
+            Ok(true) => {
+                self.claim_spooled(now);
+                self.claim_remote(now);
+            }
+            Ok(false) | Err(StoreError::Busy) => {}
+            Err(error) => super::log_failure(&error, "what was half sent can't be settled"),
         }
     }
 
@@ -300,7 +316,7 @@ impl Node {
         directory_version: Result<u64, StoreError>,
     ) {
         if std::mem::take(&mut self.peers.look) == Look::BegunAndStale {
-            self.look_at_peers();
+            self.look_at_peers(now);
         }
         if let Ok(version) = directory_version
             && self.directory.handle_version(version)

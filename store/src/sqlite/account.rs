@@ -25,6 +25,7 @@ use crate::{Files, StoreError, limits, store::Result};
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/mail_1.sql"),
     include_str!("schema/mail_2.sql"),
+    include_str!("schema/mail_3.sql"),
 ];
 
 /// What all accounts of a store need of the world.

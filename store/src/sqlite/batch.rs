@@ -15,7 +15,7 @@ use super::{
     spool::Spool,
     stages::Stages,
 };
-use crate::{AccountWrite, AccountWritten, StoreError, Written, store::Result};
+use crate::{AccountWrite, AccountWritten, MailboxRef, StoreError, Written, store::Result};
 
 /// What an operation works with.
 pub(super) struct Batch<'a> {
@@ -89,7 +89,10 @@ impl Batch<'_> {
                 uid,
                 unchanged_since,
                 message,
-            } => self.replace(mailbox, uid, unchanged_since, &message),
+            } => {
+                let target = MailboxRef::Id(mailbox);
+                self.replace((mailbox, uid), unchanged_since, &target, &message)
+            }
             AccountWrite::SetExtras {
                 mailbox,
                 uid,
@@ -133,6 +136,16 @@ impl Batch<'_> {
     }
 }
 
+/// What is known of a transaction before it begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) durability: Durability,
+    /// Operations, each of which may take a MODSEQ.
+    pub(super) modseqs_max: u64,
+    /// Whether something is refused when the account is full.
+    pub(super) heeds_quota: bool,
+}
+
 /// Changes an account's mail; see [`Store::write_account`](crate::Store::write_account).
 pub(super) fn write_account(
     account: &mut AccountDatabase,
@@ -145,10 +158,37 @@ pub(super) fn write_account(
         true => Durability::Unsynced,
         false => Durability::Synced,
     };
+    let plan = Plan {
+        durability,
+        modseqs_max: batch.len() as u64,
+        heeds_quota: batch.iter().any(heeds_quota),
+    };
+    transact(account, context, now, plan, |work| {
+        let mut results = Vec::with_capacity(batch.len());
+        for operation in batch {
+            results.push(work.attempt(operation)?);
+        }
+        let changes = watched_changes(work.connection, watched)?;
+        Ok(Written { results, changes })
+    })
+}
+
+/// Runs operations in one transaction; when they fail, nothing of it has happened.
+pub(super) fn transact<T>(
+    account: &mut AccountDatabase,
+    context: &Context<'_>,
+    now: UnixTime,
+    plan: Plan,
+    operations: impl FnOnce(&mut Batch<'_>) -> Result<T>,
+) -> Result<T> {
+    let Plan {
+        durability,
+        modseqs_max,
+        heeds_quota,
+    } = plan;
     let folder = account.folder.clone();
     let id = account.account;
-    let modseqs_max = batch.len() as u64;
-    let quota_bytes = match batch.iter().any(heeds_quota) {
+    let quota_bytes = match heeds_quota {
         true => context.directory.quota_bytes(id)?,
         false => 0,
     };
@@ -166,14 +206,10 @@ pub(super) fn write_account(
         modseq: None,
         unneeded: Vec::new(),
     };
-    let mut results = Vec::with_capacity(batch.len());
-    for operation in batch {
-        results.push(work.attempt(operation)?);
-    }
+    let done = operations(&mut work)?;
     let Batch {
         counters, unneeded, ..
     } = work;
-    let changes = watched_changes(&transaction, watched)?;
     if counters != before {
         counters.save(&transaction)?;
     }
@@ -194,7 +230,7 @@ pub(super) fn write_account(
         // What stays is swept up later.
         context.around.files.remove(&file).ok();
     }
-    Ok(Written { results, changes })
+    Ok(done)
 }
 
 /// Whether it is refused when the account is full. What was accepted is delivered in any case.

@@ -497,18 +497,22 @@ impl Batch<'_> {
 
     pub(super) fn replace(
         &mut self,
-        mailbox: MailboxId,
-        uid: Uid,
+        (mailbox, uid): (MailboxId, Uid),
         unchanged_since: Option<ModSeq>,
+        target: &MailboxRef,
         message: &NewMessage,
     ) -> Result<AccountWritten> {
-        let mut mailbox = MailboxRow::load(self.connection, &MailboxRef::Id(mailbox))?;
-        let old = self.message_in(&mailbox, uid)?;
+        let mut source = MailboxRow::load(self.connection, &MailboxRef::Id(mailbox))?;
+        let old = self.message_in(&source, uid)?;
         if unchanged_since.is_some_and(|since| old.modseq > since.0) {
             return Err(StoreError::ChangedSince);
         }
-        self.remove_message(&mut mailbox, &old)?;
+        self.remove_message(&mut source, &old)?;
         self.release_content(old.content, 1)?;
+        self.prune_tombstones(&mut source)?;
+        source.save(self.connection)?;
+        // Loaded only now: it may be the source.
+        let mut target = MailboxRow::load(self.connection, target)?;
         let (content, size_bytes) = self.insert_content(message)?;
         let grows = size_bytes > old.size_bytes;
         let instance = old.instance;
@@ -520,15 +524,14 @@ impl Batch<'_> {
             size_bytes,
             ..old
         };
-        let uid = self.insert_message(&mut mailbox, new)?;
-        self.prune_tombstones(&mut mailbox)?;
-        mailbox.save(self.connection)?;
+        let uid = self.insert_message(&mut target, new)?;
+        target.save(self.connection)?;
         if grows {
             self.check_quota()?;
         }
         Ok(AccountWritten::Saved {
-            mailbox: mailbox.id,
-            uid_validity: known_uid_validity(mailbox.uid_validity),
+            mailbox: target.id,
+            uid_validity: known_uid_validity(target.uid_validity),
             uids: vec![known_uid(uid)],
             instances: vec![instance],
         })

@@ -30,10 +30,12 @@ mod read;
 mod records;
 mod spool;
 mod stages;
+mod submission;
 mod summary;
 mod threads;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -60,7 +62,7 @@ use crate::{
     Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Files,
     Listing, MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter,
     QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId,
-    Store, StoreError, StoredMessage, Upload, Written, store::Result,
+    Store, StoreError, StoredMessage, Submission, Upload, Written, store::Result,
 };
 
 /// The store of one `mail_root`, which other processes may share.
@@ -70,6 +72,8 @@ pub struct SqliteStore {
     directory: Directory,
     spool: Spool,
     stages: Stages,
+    /// What this process has prepared in the spool and could not settle.
+    undecided: Mutex<BTreeSet<SpoolId>>,
     /// Last: what is above is closed while this process is still seen to live.
     presence: Presence,
 }
@@ -116,8 +120,18 @@ impl SqliteStore {
             directory,
             spool,
             stages,
+            undecided: Mutex::default(),
             presence,
         })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            around: &self.around,
+            directory: &self.directory,
+            stages: &self.stages,
+            spool: &self.spool,
+        }
     }
 
     fn with_account<T>(
@@ -326,12 +340,7 @@ impl Store for SqliteStore {
         batch: Vec<AccountWrite>,
         watched: &[(MailboxId, ModSeq)],
     ) -> Result<Written> {
-        let context = Context {
-            around: &self.around,
-            directory: &self.directory,
-            stages: &self.stages,
-            spool: &self.spool,
-        };
+        let context = self.context();
         let written = self.with_account(account, |database| {
             write_account(database, &context, now, batch, watched)
         })?;
@@ -395,6 +404,19 @@ impl Store for SqliteStore {
 
     fn queued(&self, name: &str) -> Result<Option<QueuedMessage>> {
         self.spool.queued(name)
+    }
+
+    fn submit(
+        &self,
+        now: UnixTime,
+        account: AccountId,
+        submission: &Submission,
+    ) -> Result<InstanceId> {
+        self.send_and_keep(now, account, submission)
+    }
+
+    fn settle_submissions(&self, now: UnixTime) -> Result<bool> {
+        self.settle_all(now)
     }
 
     fn look_at_peers(&self) -> Result<PeerNews> {

@@ -11,4 +11,5 @@ mod model;
 mod processes;
 mod queue;
 mod spool;
+mod submissions;
 mod world;

@@ -608,7 +608,7 @@ fn note_fates(store: &dyn Store, met: &mut BTreeMap<(u64, u32), Fate>) {
 }
 
 /// What holds between any two transactions: see the module of the spool.
-fn must_hold_together(world: &World) {
+pub(crate) fn must_hold_together(world: &World) {
     let connection = Connection::open(world.root().join("spool.db")).expect("it opens");
     let count = |query: &str| -> i64 {
         let counted = connection.query_row(query, [], |row| row.get(0));
@@ -616,10 +616,13 @@ fn must_hold_together(world: &World) {
     };
     let faults = [
         "SELECT count(*) FROM recipients r WHERE fate = 0 AND NOT EXISTS \
-         (SELECT 1 FROM lots l WHERE l.entry = r.entry AND l.destination = r.destination)",
+         (SELECT 1 FROM lots l WHERE l.entry = r.entry AND l.destination = r.destination) \
+         AND entry NOT IN (SELECT entry FROM prepared)",
         "SELECT count(*) FROM lots l WHERE NOT EXISTS (SELECT 1 FROM recipients r \
          WHERE l.entry = r.entry AND l.destination = r.destination AND r.fate = 0)",
-        "SELECT count(*) FROM entries WHERE NOT EXISTS (SELECT 1 FROM lots WHERE entry = id)",
+        "SELECT count(*) FROM entries WHERE EXISTS (SELECT 1 FROM lots WHERE entry = id) \
+         = EXISTS (SELECT 1 FROM prepared WHERE entry = id)",
+        "SELECT count(*) FROM prepared WHERE entry NOT IN (SELECT id FROM entries)",
         "SELECT count(*) FROM lots WHERE NOT EXISTS (SELECT 1 FROM entries WHERE entry = id)",
         "SELECT count(*) FROM recipients WHERE entry NOT IN (SELECT id FROM entries)",
         "SELECT count(*) FROM attempts WHERE entry NOT IN (SELECT id FROM entries)",

@@ -1,7 +1,10 @@
 //! The end of a run: all mail is read, by IMAP, and compared with the ledger; and by HTTP, and
 //! compared with what IMAP said.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rmail_server::node::ListenerKind;
 use serde_json::Value;
@@ -51,10 +54,12 @@ pub(super) async fn audit(scene: Scene, server: Place, account: AccountSetup) {
     let names = mailboxes(&mut session).await;
     check_mailboxes(&scene, &address, &names);
     let mut found = Holdings::default();
+    let mut sent = BTreeSet::new();
     for name in &names {
         let opened = session.select(name).await.expect("nothing goes wrong");
         opened.unwrap_or_else(|| panic!("{name} can't be opened"));
         let generation = session.generation().expect("it is open");
+        let mut tokens = BTreeMap::new();
         for uid in session.uids() {
             let fetch = format!("UID FETCH {uid} (BODY.PEEK[])");
             let completion = session.command(&fetch).await.expect("nothing goes wrong");
@@ -70,17 +75,30 @@ pub(super) async fn audit(scene: Scene, server: Place, account: AccountSetup) {
             assert!(is_sent, "message {token:?} is not what was sent");
             scene.ledger().check_not_gone(&generation, uid);
             *found.tokens.entry(token).or_default() += 1;
+            tokens.insert(uid, token);
         }
         let selected = session.selected.as_ref().expect("it is open");
         let view = selected.view.messages.clone();
+        sent.extend(no_drafts(&view, &tokens));
         found.views.insert(generation.mailbox_id, view);
     }
     session.command("LOGOUT").await.expect("nothing goes wrong");
     let shown = holdings_by_http(&scene, server, &account).await;
     assert_eq!(shown, found, "HTTP shows of {address} what IMAP does not");
     scene.ledger().views_compared += shown.views.len() as u64;
-    scene.ledger().found(&address, found.tokens);
+    scene.ledger().found(&address, found.tokens, sent);
     scene.status("is done");
+}
+
+/// The messages of a mailbox that are no drafts.
+fn no_drafts(view: &[Known], tokens: &BTreeMap<u32, Token>) -> BTreeSet<Token> {
+    let is_draft = |known: &&Known| {
+        let flags = known.flags.as_ref().expect("flags are known");
+        flags.contains("\\Draft")
+    };
+    let others = view.iter().filter(|known| !is_draft(known));
+    let uids = others.filter_map(|known| known.uid);
+    uids.filter_map(|uid| tokens.get(&uid).copied()).collect()
 }
 
 async fn holdings_by_http(scene: &Scene, server: Place, account: &AccountSetup) -> Holdings {

@@ -161,20 +161,18 @@ impl Desk<'_> {
 
     /// Sends it; the draft itself becomes the copy in Sent Items.
     async fn send(&mut self, own: &Own) -> Result<(), Lost> {
-        for recipient in &own.recipients {
-            self.scene.ledger().may_come(recipient, own.token);
+        {
+            let mut ledger = self.scene.ledger();
+            for recipient in &own.recipients {
+                ledger.may_come(recipient, own.token);
+            }
+            ledger.sends(own.token, own.recipients.clone());
         }
         let request = Request::new("POST", format!("{}/send", own.path));
         let answer = self.session.ask(&request).await?;
         let is_sent = self.is_good(&answer, 202, &[]);
         let mut ledger = self.scene.ledger();
-        for recipient in &own.recipients {
-            match is_sent {
-                true => ledger.came(recipient, own.token),
-                false => ledger.refused(recipient, own.token),
-            }
-        }
-        ledger.acknowledged += u64::from(is_sent);
+        ledger.end_sending(own.token, &own.recipients, is_sent);
         Ok(())
     }
 

@@ -448,29 +448,21 @@ impl Desk<'_> {
             }
         };
         let request = request.in_chunks(self.worker.chunk_bytes);
+        let mut copies = recipients;
         {
             let mut ledger = self.scene.ledger();
-            for recipient in &recipients {
+            for recipient in &copies {
                 ledger.may_come(recipient, token);
             }
             if keeps_copy {
                 ledger.may_come(&author, token);
+                copies.push(author);
+                ledger.sends(token, copies.clone());
             }
         }
         let answer = self.session.ask(&request).await?;
         let is_sent = self.is_good(&answer, 202, &[]);
-        let mut ledger = self.scene.ledger();
-        for recipient in &recipients {
-            match is_sent {
-                true => ledger.came(recipient, token),
-                false => ledger.refused(recipient, token),
-            }
-        }
-        // Where it was not sent, the copy may be left.
-        if is_sent && keeps_copy {
-            ledger.came(&author, token);
-        }
-        ledger.acknowledged += u64::from(is_sent);
+        self.scene.ledger().end_sending(token, &copies, is_sent);
         Ok(())
     }
 

@@ -9,6 +9,9 @@
 //! | marks with `\Deleted`, or deletes the mailbox | min − 1, once | | | |
 //! | deletes for good, by HTTP | min − 1 | max − 1 | | |
 //!
+//! What is sent by HTTP with a copy for its author comes to all of them or to none. Where no answer
+//! says which, the author's account does in the end.
+//!
 //! Where a disk fails, a refusal is no answer: what could not be synced may be there all the same,
 //! as when the answer is lost.
 //!
@@ -63,6 +66,9 @@ pub(super) struct Ledger {
     /// Messages that servers write from what HTTP clients tell them.
     pub(super) drafts: BTreeMap<Token, Draft>,
     copies: BTreeMap<(String, Token), Copies>,
+    /// Messages of which nobody has said whether they were sent, each with those who got a copy
+    /// then.
+    sendings: BTreeMap<Token, Vec<String>>,
     uids: BTreeMap<(Generation, u32), Token>,
     /// By account and id, as the HTTP API tells them.
     ids: BTreeMap<(String, String), Token>,
@@ -75,6 +81,8 @@ pub(super) struct Ledger {
     pub(super) fates: Fates,
     /// What audits found, by account.
     found: BTreeMap<String, BTreeMap<Token, i64>>,
+    /// Those among them that are no drafts.
+    found_sent: BTreeMap<String, BTreeSet<Token>>,
     /// Messages that a server took over, by SMTP, APPEND or HTTP.
     pub(super) acknowledged: u64,
     /// Answers that HTTP clients read to their end.
@@ -153,6 +161,43 @@ impl Ledger {
         let copies = self.copies(account, token);
         if !copies.is_doomed {
             copies.min += 1;
+        }
+    }
+
+    /// A message is sent by HTTP, and its author has it then: so many copies, or none.
+    pub(super) fn sends(&mut self, token: Token, accounts: Vec<String>) {
+        self.sendings.insert(token, accounts);
+    }
+
+    /// The server said whether it was sent.
+    pub(super) fn end_sending(&mut self, token: Token, accounts: &[String], is_sent: bool) {
+        for account in accounts {
+            match is_sent {
+                true => self.came(account, token),
+                false => self.refused(account, token),
+            }
+        }
+        if is_sent || !self.disk_fails {
+            self.sendings.remove(&token);
+        }
+        self.acknowledged += u64::from(is_sent);
+    }
+
+    /// Whether the author has it says whether it was sent, unless somebody may have deleted it.
+    fn settle_sendings(&mut self) {
+        for (token, accounts) in std::mem::take(&mut self.sendings) {
+            let author = self.author(token).to_owned();
+            let is_doomed = self.copies(&author, token).is_doomed;
+            let Some(found) = self.found_sent.get(&author).filter(|_| !is_doomed) else {
+                continue;
+            };
+            let is_sent = found.contains(&token);
+            for account in &accounts {
+                match is_sent {
+                    true => self.came(account, token),
+                    false => self.did_not_come(account, token),
+                }
+            }
         }
     }
 
@@ -271,15 +316,22 @@ impl Ledger {
         }
     }
 
-    /// An audit found these copies in an account.
-    pub(super) fn found(&mut self, account: &str, found: BTreeMap<Token, i64>) {
+    /// An audit found these copies in an account; those of `sent` are no drafts, or not all.
+    pub(super) fn found(
+        &mut self,
+        account: &str,
+        found: BTreeMap<Token, i64>,
+        sent: BTreeSet<Token>,
+    ) {
         self.found.insert(account.to_owned(), found);
+        self.found_sent.insert(account.to_owned(), sent);
     }
 
     /// Compares what accounts hold, what peers took and what came back with what there must and
     /// may be. A copy may be there twice for each time that the way between two servers was cut,
     /// and they were so often.
-    pub(super) fn check(&self, cuts: i64, interruptions: impl Fn(HostId) -> u64) {
+    pub(super) fn check(&mut self, cuts: i64, interruptions: impl Fn(HostId) -> u64) {
+        self.settle_sendings();
         for ((address, token), copies) in &self.copies {
             let (min, max) = (copies.min, copies.max);
             let history = self.history(*token);

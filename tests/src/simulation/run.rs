@@ -185,7 +185,7 @@ fn audit_all(cast: &mut Cast, scene: &Scene, plan: &Plan) {
     let deadline = scene.at() + LIVENESS;
     let is_done = cast.play(deadline);
     assert!(is_done, "the audit does not end:\n{}", cast.describe());
-    let ledger = scene.ledger();
+    let mut ledger = scene.ledger();
     ledger.check(cuts as i64, |HostId(host)| interruptions[host]);
 }
 
@@ -259,6 +259,8 @@ fn last_password(plan: &Plan, account: &AccountSetup) -> AccountSetup {
 
 async fn wait_for_spool(scene: Scene, host: HostId) {
     let server = ServerIndex(0);
+    // What was left half sent is not in the queue before somebody looks.
+    scene.sleep(SPOOL_LOOK).await;
     loop {
         let store = scene.world().store(host, server);
         let queue = store.map(|store| store.queue(&QueueFilter::default(), None, 8));

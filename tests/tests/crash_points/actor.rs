@@ -1,6 +1,9 @@
 //! A process that works with a store, and short words for what it does.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -11,8 +14,9 @@ use rmail_proto::{
 };
 use rmail_store::{
     AccountWrite, AccountWritten, Alias, AliasWrite, Claim, Concluded, Content, Destination,
-    DirectoryWrite, Fate, Lots, MailboxRef, NewAccount, NewMessage, NewRecipient, NewSpoolEntry,
-    SpoolEntry, SpoolWrite, SpoolWritten, SqliteStore, StageId, Store, StoreError, Told, limits,
+    DirectoryWrite, Fate, Lots, MailboxRef, MessageVersion, NewAccount, NewMessage, NewRecipient,
+    NewSpoolEntry, SpoolEntry, SpoolWrite, SpoolWritten, SqliteStore, StageId, Store, StoreError,
+    Submission, Told, limits,
 };
 use rmail_tests::Mount;
 
@@ -33,6 +37,8 @@ pub(crate) struct Actor {
     /// Messages that were offered to the spool, and those whose acceptance was acknowledged.
     pub(crate) offered: BTreeSet<u32>,
     pub(crate) accepted: BTreeSet<u32>,
+    /// Those among them of which ann was to keep a copy, each with the draft that it was.
+    pub(crate) submitted: BTreeMap<u32, Option<u32>>,
 }
 
 /// A message's text by its number; a large one does not fit into a database.
@@ -80,11 +86,13 @@ impl Actor {
         for account in store.accounts()? {
             store.mailboxes(account.id)?;
         }
+        store.settle_submissions(NOW)?;
         Ok(Self {
             store,
             claimed: Vec::new(),
             offered: BTreeSet::new(),
             accepted: BTreeSet::new(),
+            submitted: BTreeMap::new(),
         })
     }
 
@@ -324,25 +332,57 @@ impl Actor {
     pub(crate) fn accept(&mut self, number: u32, is_large: bool) -> Done {
         self.offered.insert(number);
         let bytes = text(number, is_large);
-        let path = |local_part| NewRecipient {
-            recipient: Recipient::new(ForwardPath::Address(address(local_part))),
-            destination: Destination::Local,
-        };
         self.with_content(&bytes, |content| {
-            self.write_spool(SpoolWrite::Accept(NewSpoolEntry {
-                envelope_id: number.to_string(),
-                reverse_path: ReversePath::Null,
-                notice: MailNotice::default(),
-                smtputf8: false,
-                eight_bit_mime: false,
-                recipients: vec![path("ann"), path("bob")],
-                summary: summary(number, &bytes),
-                content,
-                is_claimed: false,
-            }))
+            let entry = new_entry(number, &bytes, content);
+            self.write_spool(SpoolWrite::Accept(entry))
         })?;
         self.accepted.insert(number);
         Ok(())
+    }
+
+    /// Sends a message of ann's to both accounts. She keeps a copy; where it was a draft, that
+    /// becomes the copy.
+    pub(crate) fn submit(&mut self, number: u32, is_large: bool, draft: Option<u32>) -> Done {
+        self.offered.insert(number);
+        self.submitted.insert(number, draft);
+        let account = self.find("ann")?;
+        let draft = match draft {
+            None => None,
+            Some(draft) => Some(self.find_draft(account, draft)?),
+        };
+        let bytes = text(number, is_large);
+        let sent = self.with_content(&bytes, |content| {
+            let submission = Submission {
+                entry: new_entry(number, &bytes, content.clone()),
+                mailbox: named("Sent"),
+                copy: new_message(number, &bytes, content),
+                draft,
+            };
+            self.store.submit(NOW, account, &submission)
+        });
+        // As a server does every second. What this leaves the next one finds.
+        self.store.settle_submissions(NOW).ok();
+        sent?;
+        self.accepted.insert(number);
+        Ok(())
+    }
+
+    fn find_draft(&self, account: AccountId, number: u32) -> Result<MessageVersion, StoreError> {
+        let state = self.store.mailbox_state(account, &named("Drafts"))?;
+        for message in state.changes.changed {
+            let (mailbox, uid) = (state.mailbox, message.uid);
+            let length = limits::INLINE_BYTES * 2;
+            let bytes = self.store.read(account, mailbox, uid, 0, length)?;
+            if bytes.is_some_and(|bytes| is_text(number, &bytes)) {
+                let unchanged_since = message.modseq;
+                return Ok(MessageVersion {
+                    mailbox,
+                    uid,
+                    unchanged_since,
+                });
+            }
+        }
+        Err(StoreError::NoSuchMessage)
     }
 
     pub(crate) fn claim(&mut self) -> Done {
@@ -432,6 +472,31 @@ impl Actor {
                 self.finish(position)?;
             }
         }
+    }
+}
+
+/// Whether this is the message of this number, of either size.
+pub(crate) fn is_text(number: u32, bytes: &[u8]) -> bool {
+    [true, false]
+        .iter()
+        .any(|&is_large| text(number, is_large) == bytes)
+}
+
+fn new_entry(number: u32, bytes: &[u8], content: Content) -> NewSpoolEntry {
+    let path = |local_part| NewRecipient {
+        recipient: Recipient::new(ForwardPath::Address(address(local_part))),
+        destination: Destination::Local,
+    };
+    NewSpoolEntry {
+        envelope_id: number.to_string(),
+        reverse_path: ReversePath::Null,
+        notice: MailNotice::default(),
+        smtputf8: false,
+        eight_bit_mime: false,
+        recipients: vec![path("ann"), path("bob")],
+        summary: summary(number, bytes),
+        content,
+        is_claimed: false,
     }
 }
 

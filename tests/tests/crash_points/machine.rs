@@ -1,6 +1,6 @@
 //! Runs a script with an interruption at each operation of its disk, and judges what is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rmail_store::StoreError;
 use rmail_tests::{Disk, Mount, OperationFault};
@@ -245,11 +245,10 @@ impl Script {
         if !is_kill {
             disk.lose_power();
         }
-        let (offered, accepted) = match &dead {
-            Some(actor) => (actor.offered.clone(), actor.accepted.clone()),
+        let (offered, accepted, submitted) = match dead {
+            Some(actor) => (actor.offered, actor.accepted, actor.submitted),
             None => Default::default(),
         };
-        drop(dead);
         let mount = disk.mount();
         let actor = Actor::start(&mount, at + 1_000).expect("it recovers");
         let found = picture::take(&actor.store, &mount);
@@ -274,6 +273,7 @@ impl Script {
         let shown = &reference.pictures[..=acknowledged.unwrap_or(0)];
         let settled = go_on(&mut actor, shown, &found, &mount);
         must_be_there_once(&settled, &offered, &accepted);
+        copies_must_be_of_what_was_sent(&settled, &submitted);
         // All that was done since is durable, whatever the first end left behind.
         drop(actor);
         disk.lose_power();
@@ -367,6 +367,7 @@ impl Script {
         let shown = [settled];
         let settled = go_on(&mut actor, &shown, &shown[0], &mount);
         must_be_there_once(&settled, &actor.offered, &actor.accepted);
+        copies_must_be_of_what_was_sent(&settled, &actor.submitted);
         drop(actor);
         disk.lose_power();
         let mount = disk.mount();
@@ -450,15 +451,25 @@ fn go_on(actor: &mut Actor, shown: &[Picture], found: &Picture, mount: &Mount) -
 /// Each message that was taken is in each INBOX, whole and once; one that was offered, at most.
 fn must_be_there_once(picture: &Picture, offered: &BTreeSet<u32>, accepted: &BTreeSet<u32>) {
     for number in offered {
-        let texts = [true, false].map(|is_large| super::actor::text(*number, is_large));
         for name in ["ann", "bob"] {
             let account = &picture[&Part::Account(name.to_owned())];
-            let inbox = account.mailboxes().find(|(name, _)| *name == "INBOX");
-            let (_, inbox) = inbox.expect("there is an INBOX");
-            let copies = inbox.messages.iter().filter(|m| texts.contains(&m.text.0));
-            let count = copies.count();
+            let count = account.count("INBOX", *number);
             let is_right = count == 1 || count == 0 && !accepted.contains(number);
             assert!(is_right, "{name} has message {number} {count} times");
+        }
+    }
+}
+
+/// Ann has a copy of a message exactly if it was sent, and its draft exactly if not.
+fn copies_must_be_of_what_was_sent(picture: &Picture, submitted: &BTreeMap<u32, Option<u32>>) {
+    for (number, draft) in submitted {
+        let [ann, bob] = ["ann", "bob"].map(|name| &picture[&Part::Account(name.to_owned())]);
+        let copies = ann.count("Sent", *number);
+        let sent = [ann, bob].map(|account| account.count("INBOX", *number));
+        assert_eq!(sent, [copies; 2], "message {number} and its copies");
+        if let Some(draft) = draft {
+            let drafts = ann.count("Drafts", *draft);
+            assert_eq!(drafts + copies, 1, "message {number} and its draft");
         }
     }
 }

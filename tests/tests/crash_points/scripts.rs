@@ -39,6 +39,29 @@ fn spool() -> Script {
         .unsynced_step("bob is done", |actor| actor.finish(1))
 }
 
+/// Messages that ann sends, of which she keeps copies.
+fn submissions() -> Script {
+    Script::new("submissions")
+        .after(|actor| {
+            make_both(actor);
+            for (number, is_large) in [(20, false), (30, true)] {
+                let saved = actor.save("ann", "Drafts", &[number], is_large);
+                saved.expect("it saves");
+            }
+        })
+        .step("send a small message", |actor| actor.submit(1, false, None))
+        .step("send a large message", |actor| actor.submit(2, true, None))
+        .unsynced_step("claim", Actor::claim)
+        .step("send a draft", |actor| actor.submit(21, false, Some(20)))
+        .step("deliver to ann", |actor| actor.deliver(0, "ann"))
+        .unsynced_step("ann is done", |actor| actor.finish(0))
+        .step("send a large draft", |actor| {
+            actor.submit(31, true, Some(30))
+        })
+        .step("deliver to bob", |actor| actor.deliver(1, "bob"))
+        .unsynced_step("bob is done", |actor| actor.finish(1))
+}
+
 fn messages() -> Script {
     const DELETED: SystemFlags = SystemFlags::DELETED;
     let flag = |uids: &'static [u32], flags| {
@@ -297,6 +320,31 @@ fn spool_survives_a_failure() {
 #[test]
 fn spool_survives_a_full_disk() {
     spool().run_full_at_every_second_point();
+}
+
+#[test]
+fn submissions_survive_a_loss_of_power() {
+    submissions().lose_power_at_each_point();
+}
+
+#[test]
+fn submissions_survive_a_kill() {
+    submissions().kill_at_each_point();
+}
+
+#[test]
+fn submissions_survive_a_loss_of_power_at_the_start_after_a_kill() {
+    submissions().kill_in_step_and_lose_power_at_the_start("send a draft");
+}
+
+#[test]
+fn submissions_survive_a_failure() {
+    submissions().fail_at_each_point();
+}
+
+#[test]
+fn submissions_survive_a_full_disk() {
+    submissions().run_full_at_every_second_point();
 }
 
 /// What a killed process has removed, the next one does not take for durable.

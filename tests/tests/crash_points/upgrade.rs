@@ -91,6 +91,7 @@ fn script(version: &'static str) -> Script {
     Script::on(version, disk_with(&folder(version)))
         .step("append", |actor| actor.save("ann", "INBOX", &[6], false))
         .step("make carol", |actor| actor.make_account("carol"))
+        .step("send", |actor| actor.submit(7, true, None))
 }
 
 #[test]

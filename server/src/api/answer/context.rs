@@ -246,11 +246,6 @@ impl<'a> Cx<'a> {
         self.account = Some(account);
     }
 
-    /// What was written has been taken back: the request may be carried out again.
-    pub(super) fn note_undone(&mut self) {
-        self.has_written = false;
-    }
-
     /// Randomness for what must not collide, and what nobody can guess who has not seen any.
     pub(super) fn entropy(&mut self) -> Entropy {
         let drawn = self.draw_id();
@@ -266,12 +261,18 @@ impl<'a> Cx<'a> {
         let written = self
             .store()
             .write_account(self.now(), account, batch, &[])?;
+        self.note_mail_written();
+        let results: Result<_, _> = written.results.into_iter().collect();
+        Ok(results?)
+    }
+
+    /// Marks the account's mail as written to.
+    pub(super) fn note_mail_written(&mut self) {
         self.has_written = true;
+        let account = self.account().id;
         if !self.touched.accounts.contains(&account) {
             self.touched.accounts.push(account);
         }
-        let results: Result<_, _> = written.results.into_iter().collect();
-        Ok(results?)
     }
 
     /// Writes to the directory.

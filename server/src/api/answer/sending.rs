@@ -1,13 +1,11 @@
 //! Sending: by the same way as authenticated SMTP.
 //!
 //! ```text
-//! may it be sent? ─► copy in Sent Items ─► spool ─► 202
-//!                            ▲               │
-//!                            └── taken back ─┘ refused
+//! may it be sent? ─► spool and copy in Sent Items, in one step ─► 202
 //! ```
 //!
 //! A draft becomes the copy itself, and keeps its id. That it is still the draft that was read is
-//! part of the write: of two who send it at once, one does.
+//! part of the step: of two who send it at once, one does.
 
 use std::sync::Arc;
 
@@ -18,7 +16,8 @@ use rmail_proto::{
     smtp::{MailNotice, Recipient},
 };
 use rmail_store::{
-    AccountWrite, MailboxRef, NewRecipient, NewSpoolEntry, SpoolWrite, StoreError, StoredMessage,
+    AccountWrite, MailboxRef, MessageVersion, NewRecipient, NewSpoolEntry, SpoolWrite, StoreError,
+    StoredMessage,
 };
 use serde_json::Value;
 
@@ -26,7 +25,7 @@ use super::{
     Cx, Failure, Outcome,
     context::{Answers, Extras},
     drafts::{answer_to, with_origin},
-    graph_messages::{is_draft, move_one, only, purge_one},
+    graph_messages::{is_draft, only},
     message_telling::own_address,
     reply::Reply,
 };
@@ -209,13 +208,14 @@ pub(super) fn submit(
         content: staged.content.clone(),
         is_claimed: false,
     };
-    let kept = keep(cx, kept, mime, copy)?;
-    if let Err(error) = accept(cx, entry) {
-        if kept.take_back(cx) && error == StoreError::Busy {
-            cx.note_undone();
+    let sent_id = match copy {
+        SentCopy::None => {
+            accept(cx, entry)?;
+            None
         }
-        return Err(error.into());
-    }
+        SentCopy::New => Some(send_and_keep(cx, entry, kept, None)?),
+        SentCopy::Draft(draft) => Some(send_and_keep(cx, entry, kept, Some(draft))?),
+    };
     tracing::info!(
         session = cx.exchange.session.0,
         mail = %id,
@@ -227,7 +227,7 @@ pub(super) fn submit(
     Ok(Submitted {
         message_id,
         queue_id: id,
-        sent_id: kept.id(),
+        sent_id: sent_id.map(|instance| instance.to_string()),
     })
 }
 
@@ -292,100 +292,37 @@ fn accept(cx: &mut Cx<'_>, entry: NewSpoolEntry) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The sender's copy, as it can be taken back.
-#[derive(Debug)]
-enum Kept<'m> {
-    Nothing,
-    New(InstanceId),
-    /// The draft and its content, as they were.
-    Draft(&'m StoredMessage, &'m [u8]),
-}
-
-fn keep<'m>(
+/// Hands a message on and keeps the sender's copy of it, or neither.
+fn send_and_keep(
     cx: &mut Cx<'_>,
+    entry: NewSpoolEntry,
     copy: Vec<u8>,
-    mime: &'m [u8],
-    kind: SentCopy<'m>,
-) -> Result<Kept<'m>, Failure> {
-    let now = DateTime::utc(cx.now());
-    match kind {
-        SentCopy::None => Ok(Kept::Nothing),
-        SentCopy::New => {
-            let sent_items = cx.known_folder(WellKnown::SentItems)?;
-            let staged = cx.stage(copy)?;
-            let message = staged.message(Flags::system(SystemFlags::SEEN), now);
-            let instance = cx.save(MailboxRef::Id(sent_items.id), message)?;
-            Ok(Kept::New(instance))
-        }
-        SentCopy::Draft(draft) => {
-            let sent_items = cx.known_folder(WellKnown::SentItems)?;
-            let staged = cx.stage(copy)?;
-            let flags = draft
-                .state
-                .flags
-                .without(&Flags::system(SystemFlags::DRAFT));
-            let flags = flags.with(&Flags::system(SystemFlags::SEEN));
-            let written = cx.write(vec![AccountWrite::Replace {
-                mailbox: draft.mailbox,
-                uid: draft.data.uid,
-                unchanged_since: Some(draft.state.modseq),
-                message: staged.message(flags, now),
-            }]);
-            match written {
-                // Somebody else was first: all is looked at again.
-                Err(Failure::Store(StoreError::ChangedSince | StoreError::NoSuchMessage)) => {
-                    return Err(StoreError::Busy.into());
-                }
-                written => written?,
-            };
-            let sent = cx.message_by_id(&draft.data.instance_id.to_string())?;
-            if let Err(failure) = move_one(cx, &sent, sent_items.id) {
-                Kept::Draft(draft, mime).take_back(cx);
-                return Err(failure);
-            }
-            Ok(Kept::Draft(draft, mime))
-        }
-    }
-}
-
-impl Kept<'_> {
-    fn id(&self) -> Option<String> {
-        match self {
-            Self::Nothing => None,
-            Self::New(instance) => Some(instance.to_string()),
-            Self::Draft(draft, _) => Some(draft.data.instance_id.to_string()),
-        }
-    }
-
-    /// Puts things as they were; `false` when that fails, too.
-    fn take_back(&self, cx: &mut Cx<'_>) -> bool {
-        let undone = match self {
-            Self::Nothing => Ok(()),
-            Self::New(instance) => cx
-                .message_by_id(&instance.to_string())
-                .and_then(|copy| purge_one(cx, &copy)),
-            Self::Draft(draft, mime) => restore(cx, draft, mime),
-        };
-        if let Err(failure) = &undone {
-            tracing::warn!(?failure, "the copy of a message that was not sent stays");
-        }
-        undone.is_ok()
-    }
-}
-
-fn restore(cx: &mut Cx<'_>, draft: &StoredMessage, mime: &[u8]) -> Result<(), Failure> {
-    let id = draft.data.instance_id.to_string();
-    let present = cx.message_by_id(&id)?;
-    if present.mailbox != draft.mailbox {
-        move_one(cx, &present, draft.mailbox)?;
-    }
-    let present = cx.message_by_id(&id)?;
-    let staged = cx.stage(mime.to_vec())?;
-    cx.write(vec![AccountWrite::Replace {
-        mailbox: present.mailbox,
-        uid: present.data.uid,
-        unchanged_since: None,
-        message: staged.message(draft.state.flags.clone(), draft.data.internal_date),
-    }])?;
-    Ok(())
+    draft: Option<&StoredMessage>,
+) -> Result<InstanceId, Failure> {
+    let sent_items = cx.known_folder(WellKnown::SentItems)?;
+    let staged = cx.stage(copy)?;
+    let flags = draft.map_or_else(Flags::default, |draft| draft.state.flags.clone());
+    let flags = flags
+        .without(&Flags::system(SystemFlags::DRAFT))
+        .with(&Flags::system(SystemFlags::SEEN));
+    let submission = rmail_store::Submission {
+        entry,
+        mailbox: MailboxRef::Id(sent_items.id),
+        copy: staged.message(flags, DateTime::utc(cx.now())),
+        draft: draft.map(|draft| MessageVersion {
+            mailbox: draft.mailbox,
+            uid: draft.data.uid,
+            unchanged_since: draft.state.modseq,
+        }),
+    };
+    let account = cx.account().id;
+    let sent = cx.store().submit(cx.now(), account, &submission);
+    let instance = sent.map_err(|error| match (draft, error) {
+        // Somebody else was first: all is looked at again.
+        (Some(_), StoreError::ChangedSince | StoreError::NoSuchMessage) => StoreError::Busy,
+        (_, error) => error,
+    })?;
+    cx.note_mail_written();
+    cx.note_spooled();
+    Ok(instance)
 }

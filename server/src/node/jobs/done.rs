@@ -147,6 +147,8 @@ pub enum Done {
     Peers {
         /// What they did.
         outcome: Result<PeerNews, StoreError>,
+        /// Whether messages were queued that others had begun to send.
+        settled: Result<bool, StoreError>,
         /// The directory's version.
         directory_version: Result<u64, StoreError>,
     },

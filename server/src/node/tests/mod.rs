@@ -362,7 +362,7 @@ fn looks_at_other_processes_do_not_pile_up() {
         site.node.handle_datagram(site.now, None, b"directory");
         site.drain();
     }
-    let is_look = |job: &&Job| matches!(job, Job::LookAtPeers);
+    let is_look = |job: &&Job| matches!(job, Job::LookAtPeers { .. });
     assert_eq!(site.jobs.iter().filter(is_look).count(), 1);
     site.settle();
     site.pass(limits::PEERS_INTERVAL);

@@ -19,15 +19,7 @@ use crate::{Content, NewRecipient, NewSpoolEntry, SpoolId, StoreError, store::Re
 
 impl Batch<'_> {
     pub(super) fn accept(&mut self, entry: &NewSpoolEntry) -> Result<SpoolId> {
-        assert!(!entry.recipients.is_empty(), "a message goes to somebody");
-        let source = match &entry.content {
-            Content::Inline(bytes) => Source::Memory(bytes.clone()),
-            Content::Staged(stage) => Source::staged(self.stages, *stage)?,
-            Content::Spooled(_) => return Err(StoreError::NoSuchUpload),
-        };
-        let source = source.load_small(self.spool.files.as_ref())?;
-        let id = self.insert_entry(entry, &source)?;
-        self.insert_recipients(id, 0, &entry.recipients)?;
+        let id = self.insert(entry)?;
         let destinations: BTreeSet<&str> = entry
             .recipients
             .iter()
@@ -37,11 +29,25 @@ impl Batch<'_> {
             let is_claimed = destination == LOCAL && entry.is_claimed;
             self.insert_lot(id, destination, is_claimed, 0)?;
         }
-        let id = from_sql(id);
+        Ok(SpoolId(from_sql(id)))
+    }
+
+    /// Inserts an entry with its recipients and its content, and no lot.
+    pub(super) fn insert(&self, entry: &NewSpoolEntry) -> Result<i64> {
+        assert!(!entry.recipients.is_empty(), "a message goes to somebody");
+        let source = match &entry.content {
+            Content::Inline(bytes) => Source::Memory(bytes.clone()),
+            Content::Staged(stage) => Source::staged(self.stages, *stage)?,
+            Content::Spooled(_) => return Err(StoreError::NoSuchUpload),
+        };
+        let source = source.load_small(self.spool.files.as_ref())?;
+        let id = self.insert_entry(entry, &source)?;
+        self.insert_recipients(id, 0, &entry.recipients)?;
         if let Source::File { path, .. } = &source {
-            place_file(self.spool.files.as_ref(), path, &self.spool.file(id))?;
+            let target = self.spool.file(from_sql(id));
+            place_file(self.spool.files.as_ref(), path, &target)?;
         }
-        Ok(SpoolId(id))
+        Ok(id)
     }
 
     fn insert_entry(&self, entry: &NewSpoolEntry, source: &Source) -> Result<i64> {

@@ -53,7 +53,7 @@ impl Spool {
              AND (?5 IS NULL OR EXISTS (SELECT 1 FROM recipients WHERE entry = id AND fate = 0 \
                AND path LIKE '%@' || ?5)) \
              AND (NOT ?6 OR EXISTS (SELECT 1 FROM lots WHERE entry = id AND held = 1)) \
-             ORDER BY id LIMIT ?7",
+             AND id NOT IN (SELECT entry FROM prepared) ORDER BY id LIMIT ?7",
         )?;
         let mut rows = statement.query(params![
             after.map_or(0, |after| to_sql(after.0)),
@@ -87,7 +87,7 @@ impl Spool {
         };
         let mut statement = transaction.prepare_cached(
             "SELECT id, envelope_id, accepted_at, reverse_path, size, ret, envid \
-             FROM entries WHERE id = ?1",
+             FROM entries WHERE id = ?1 AND id NOT IN (SELECT entry FROM prepared)",
         )?;
         let mut rows = statement.query([id])?;
         let Some(row) = rows.next()? else {

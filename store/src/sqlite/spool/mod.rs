@@ -24,9 +24,14 @@
 //! With the last lot the entry goes, its recipients and its content. Each row of these tables is
 //! one transaction, in which the reports are spooled that it owes: nothing can come between.
 //!
-//! So much holds between two transactions: a recipient waits exactly if its lot is there, an
-//! entry has a lot, and `destinations` knows when the first waiting lot of each destination is
-//! due. So nothing ever reads the queue to find its next piece of work, however long it is.
+//! An entry that comes with a copy for its sender is prepared first: it has no lots before the
+//! account has decided ([`submission`](super::submission) has the table), nobody claims it, and
+//! no list shows it.
+//!
+//! So much holds between two transactions: an entry has a lot or is prepared; but for those that
+//! are, a recipient waits exactly if its lot is there; and `destinations` knows when the first
+//! waiting lot of each destination is due. So nothing ever reads the queue to find its next piece
+//! of work, however long it is.
 //!
 //! Large contents are files, `spool/<entry>.eml`. A file without an entry is removed when a store
 //! is opened.
@@ -36,6 +41,7 @@ mod claim;
 mod conclude;
 mod listing;
 mod operate;
+mod prepared;
 mod rows;
 
 use std::{
@@ -49,6 +55,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use rmail_proto::UnixTime;
 
+pub(super) use self::prepared::{Prepared, Undecided};
 use self::rows::destination_text;
 use super::{
     content::{Source, read_piece},
@@ -66,6 +73,7 @@ use crate::{
 const MIGRATIONS: &[&str] = &[
     include_str!("../schema/spool_1.sql"),
     include_str!("../schema/spool_2.sql"),
+    include_str!("../schema/spool_3.sql"),
 ];
 
 /// The spool of one `mail_root`.
@@ -141,6 +149,29 @@ impl Spool {
             true => Durability::Unsynced,
             false => Durability::Synced,
         };
+        self.transact(now, durability, stages, presence, |work| {
+            let mut results = Vec::with_capacity(batch.len());
+            for operation in batch {
+                let unneeded = work.unneeded.len();
+                let result = in_savepoint(work.transaction, || work.write(operation))?;
+                if result.is_err() {
+                    work.unneeded.truncate(unneeded);
+                }
+                results.push(result);
+            }
+            Ok(results)
+        })
+    }
+
+    /// Runs operations in one transaction; when they fail, nothing of it has happened.
+    fn transact<T>(
+        &self,
+        now: UnixTime,
+        durability: Durability,
+        stages: &Stages,
+        presence: &Presence,
+        operations: impl FnOnce(&mut Batch<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut database = lock(&self.database);
         let transaction = database.write(durability)?;
         let mut work = Batch {
@@ -152,15 +183,7 @@ impl Spool {
             unneeded: Vec::new(),
             touched: BTreeSet::new(),
         };
-        let mut results = Vec::with_capacity(batch.len());
-        for operation in batch {
-            let unneeded = work.unneeded.len();
-            let result = in_savepoint(&transaction, || work.write(operation))?;
-            if result.is_err() {
-                work.unneeded.truncate(unneeded);
-            }
-            results.push(result);
-        }
+        let done = operations(&mut work)?;
         work.note_due()?;
         let unneeded = work.unneeded;
         transaction.commit()?;
@@ -172,7 +195,7 @@ impl Spool {
             // What stays is removed at the next start.
             self.files.remove(file).ok();
         }
-        Ok(results)
+        Ok(done)
     }
 
     /// The content of an entry.

@@ -242,13 +242,7 @@ fn replies_and_forwards_are_drafts_that_quote_the_original() {
 #[test]
 fn full_mailbox_takes_no_draft() {
     let site = Site::new();
-    let update = rmail_store::AccountUpdate {
-        quota_bytes: Some(100),
-        ..Default::default()
-    };
-    let account = site.account(ALICE).id;
-    let batch = vec![DirectoryWrite::UpdateAccount { account, update }];
-    assert!(site.store.write_directory(START, batch).unwrap()[0].is_ok());
+    site.set_quota(ALICE, 100);
     let told = site.post("/v1.0/me/messages", json!({"subject": "x"}));
     assert_eq!(told.code(507), "ErrorQuotaExceeded");
     assert_eq!(site.get("/v1.0/me/messages/$count").content, b"0");

@@ -253,6 +253,16 @@ impl Site {
         self.call_as(Some(ALICE), Method::Patch, target, fields, body.as_bytes())
     }
 
+    fn set_quota(&self, address: &str, bytes: u64) {
+        let update = rmail_store::AccountUpdate {
+            quota_bytes: Some(bytes),
+            ..Default::default()
+        };
+        let account = self.account(address).id;
+        let batch = vec![DirectoryWrite::UpdateAccount { account, update }];
+        assert!(self.store.write_directory(START, batch).unwrap()[0].is_ok());
+    }
+
     /// Saves a message as IMAP does; its id.
     fn save(&self, folder: &str, flags: SystemFlags, mime: &str) -> String {
         self.save_at(folder, flags, mime, START)

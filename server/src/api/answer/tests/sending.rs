@@ -150,6 +150,27 @@ fn who_may_not_send_so_sends_nothing_and_keeps_nothing() {
 }
 
 #[test]
+fn where_the_copy_has_no_room_nothing_is_sent() {
+    let site = Site::new();
+    let draft = site
+        .post("/v1.0/me/messages", message(&["bob@example.com"]))
+        .json(201);
+    site.set_quota(ALICE, 1);
+    let mail = json!({"message": message(&["bob@example.com"])});
+    assert_eq!(
+        site.post("/v1.0/me/sendMail", mail.clone()).code(507),
+        "ErrorQuotaExceeded"
+    );
+    assert!(site.queue().is_empty());
+    assert_eq!(site.subjects(SENT), [""; 0]);
+    let still = site.get(&format!("/v1.0/me/messages/{}", id(&draft)));
+    assert_eq!(still.json(200)["isDraft"], true);
+    let uncopied = json!({"message": mail["message"], "saveToSentItems": false});
+    assert_eq!(site.post("/v1.0/me/sendMail", uncopied).status, 202);
+    assert_eq!(site.queue().len(), 1);
+}
+
+#[test]
 fn nothing_leaves_where_relaying_is_off() {
     let site = Site::with(json!({"relay": {"enabled": false}}));
     let mut mail = message(&["bob@example.com"]);
