@@ -51,9 +51,34 @@ impl<'o> ObjectWriter<'o> {
         serde_json::to_writer(&mut *self.json, value).expect("texts and numbers are JSON");
     }
 
+    /// A property that is an object.
+    pub fn object(&mut self, name: &'static str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.name(name);
+        write_object(self.json, write);
+    }
+
+    /// A property that is a list of objects.
+    pub fn objects<T>(
+        &mut self,
+        name: &'static str,
+        items: &[T],
+        write: impl Fn(&mut ObjectWriter<'_>, &T),
+    ) {
+        self.name(name);
+        self.json.push(b'[');
+        for (number, item) in items.iter().enumerate() {
+            if number > 0 {
+                self.json.push(b',');
+            }
+            write_object(self.json, |object| write(object, item));
+        }
+        self.json.push(b']');
+    }
+
     /// A property that is a list.
     pub fn array(&mut self, name: &'static str, array: &ArrayWriter) {
         self.name(name);
+        self.json.reserve(array.json.len() + 3);
         self.json.push(b'[');
         self.json.extend_from_slice(&array.json);
         self.json.push(b']');
@@ -99,6 +124,12 @@ impl ArrayWriter {
     }
 }
 
+fn write_object(json: &mut Vec<u8>, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+    let mut object = ObjectWriter::begin(json);
+    write(&mut object);
+    object.end();
+}
+
 fn write_text(json: &mut Vec<u8>, text: &str) {
     if needs_escape(text) {
         return serde_json::to_writer(json, text).expect("a text is JSON");
@@ -129,6 +160,8 @@ mod tests {
                 object.text("text", text);
                 object.value("length", &text.len());
                 object.plain("plain", format_args!("{}-{}", 1, "a"));
+                object.object("object", |object| object.text("text", text));
+                object.objects("objects", texts, |object, text| object.text("text", text));
                 object.end();
             });
         }
@@ -141,8 +174,13 @@ mod tests {
 
     fn expected(texts: &[String]) -> Value {
         let items = texts.iter().map(|text| {
-            let length = text.len();
-            json!({"text": text, "length": length, "plain": "1-a"})
+            let object = |text: &String| json!({"text": text});
+            let objects: Vec<Value> = texts.iter().map(object).collect();
+            let (length, object) = (text.len(), object(text));
+            json!({
+                "text": text, "length": length, "plain": "1-a", "object": object,
+                "objects": objects,
+            })
         });
         json!({"value": items.collect::<Vec<_>>()})
     }

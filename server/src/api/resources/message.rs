@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, ItemBody, Parsed,
-    Recipient, Recipients, change_key, etag,
+    change_key, etag, values::write_recipient,
 };
 use crate::api::{json::ObjectWriter, odata::Select};
 
@@ -122,9 +122,8 @@ impl<'a> Message<'a> {
         serde_json::from_slice(&json).expect("it was just written")
     }
 
-    fn from(&self) -> Option<Recipient<'_>> {
-        let from = self.parsed.from.first().or(self.own.as_ref());
-        from.map(Recipient::from)
+    fn from(&self) -> Option<&EmailAddress> {
+        self.parsed.from.first().or(self.own.as_ref())
     }
 
     /// A change key's message and MODSEQ may be compared without reading the message.
@@ -142,7 +141,6 @@ impl Message<'_> {
         let has = |flag: SystemFlags| state.flags.system.contains(flag);
         let time = |time| DateTime::utc(time).rfc3339();
         let received_at = data.internal_date.unix;
-        let recipients = |addresses| Recipients(addresses);
         let mut object = ObjectWriter::begin(json);
         // Names are not looked up by the thousand where nobody has named any.
         let all = self.select.is_default();
@@ -176,13 +174,25 @@ impl Message<'_> {
             value "isDraft": &has(SystemFlags::DRAFT),
             plain "webLink": "",
             plain "inferenceClassification": "focused",
-            value "sender": &parsed.sender.as_ref().map(Recipient::from).or_else(|| self.from()),
-            value "from": &self.from(),
-            value "toRecipients": &recipients(&parsed.to),
-            value "ccRecipients": &recipients(&parsed.cc),
-            value "bccRecipients": &recipients(&parsed.bcc),
-            value "replyTo": &recipients(&parsed.reply_to),
             value "flag": &flag(&state.flags, facts.flag_dates),
+        }
+        for (name, addresses) in [
+            ("toRecipients", &parsed.to),
+            ("ccRecipients", &parsed.cc),
+            ("bccRecipients", &parsed.bcc),
+            ("replyTo", &parsed.reply_to),
+        ] {
+            if all || self.select.has(name) {
+                object.objects(name, addresses, write_recipient);
+            }
+        }
+        let from = self.from();
+        for (name, address) in [("sender", parsed.sender.as_ref().or(from)), ("from", from)] {
+            match address {
+                _ if !(all || self.select.has(name)) => {}
+                Some(address) => object.object(name, |object| write_recipient(object, address)),
+                None => object.value(name, &()),
+            }
         }
         if self.select.has("internetMessageHeaders") {
             object.value("internetMessageHeaders", &parsed.headers);
@@ -191,7 +201,10 @@ impl Message<'_> {
             if let Some(body) = body
                 && self.select.has(name)
             {
-                object.value(name, body);
+                object.object(name, |object| {
+                    object.plain("contentType", body.content_type);
+                    object.text("content", &body.content);
+                });
             }
         }
         if let Some(attachments) = &self.attachments {

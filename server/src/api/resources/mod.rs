@@ -19,7 +19,7 @@ pub(in crate::api) use parsed::attachment_bytes;
 pub use parsed::{Parsed, ParsedAttachment, attachment_content};
 pub use values::{
     DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, InternetMessageHeader,
-    ItemBody, Recipient, Recipients, User,
+    ItemBody, User,
 };
 
 use serde::Serialize;

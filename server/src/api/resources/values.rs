@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use rmail_proto::UnixTime;
 use rmail_store::Account;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::tell;
 use crate::api::{
+    json::ObjectWriter,
     odata::Select,
     time::{write_local_time, write_time},
     token::write_guid,
@@ -34,28 +35,12 @@ impl EmailAddress {
     }
 }
 
-/// `recipient`
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Recipient<'a> {
-    /// Its address.
-    pub email_address: &'a EmailAddress,
-}
-
-impl<'a> From<&'a EmailAddress> for Recipient<'a> {
-    fn from(email_address: &'a EmailAddress) -> Self {
-        Self { email_address }
-    }
-}
-
-/// `recipient`s
-#[derive(Clone, Copy, Debug)]
-pub struct Recipients<'a>(pub &'a [EmailAddress]);
-
-impl Serialize for Recipients<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Recipient::from))
-    }
+/// Writes a `recipient`.
+pub(super) fn write_recipient(recipient: &mut ObjectWriter<'_>, address: &EmailAddress) {
+    recipient.object("emailAddress", |object| {
+        object.text("name", &address.name);
+        object.text("address", &address.address);
+    });
 }
 
 /// `itemBody`
@@ -320,10 +305,6 @@ mod tests {
         for name in [None, Some(""), Some("  ")] {
             assert_eq!(EmailAddress::new(name, "a@b").name, "a@b");
         }
-        let address = EmailAddress::new(Some("A"), "a@b");
-        let recipient = Recipient::from(&address);
-        let expected = json!({"emailAddress": {"name": "A", "address": "a@b"}});
-        assert_eq!(serde_json::to_value(recipient).unwrap(), expected);
     }
 
     #[test]
