@@ -6,6 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -132,6 +133,20 @@ impl Daemon {
         let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
         // USER_HZ is 100 on all architectures that Linux has in common.
         Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Keeps all its threads, and those to come, to one processor: the last one, so that others are
+    /// left to its clients.
+    pub(crate) fn keep_to_one_processor(&self) -> Result<()> {
+        let last = thread::available_parallelism()?.get() - 1;
+        let output = Command::new("taskset")
+            .args(["--all-tasks", "--cpu-list", "--pid", &last.to_string()])
+            .arg(self.process.id().to_string())
+            .output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into()),
+        }
     }
 
     fn proc_file(&self, name: &str) -> String {

@@ -44,7 +44,9 @@ pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
     }
     let grown = daemon.proportional_kib()? - before;
     println!("memory: {before} KiB before {CLIENTS} clients, {grown:+} KiB after them");
-    Ok(())
+    daemon.keep_to_one_processor()?;
+    println!("the same page");
+    measure_pages(&daemon, &mut client, "on one processor")
 }
 
 fn client(daemon: &Daemon) -> HttpClient {
@@ -106,6 +108,14 @@ fn pages(daemon: &Daemon, client: &mut HttpClient, messages: u32) -> Result<()> 
     if length != Some(50) {
         return Err(format!("a page of {length:?} messages").into());
     }
+    println!(
+        "a page of 50 of {messages} messages ({} bytes), one connection:",
+        first.body.len(),
+    );
+    measure_pages(daemon, client, "on all processors")
+}
+
+fn measure_pages(daemon: &Daemon, client: &mut HttpClient, place: &str) -> Result<()> {
     let processor = daemon.processor_time()?;
     let started_at = Instant::now();
     let mut requests = 0_u32;
@@ -116,9 +126,7 @@ fn pages(daemon: &Daemon, client: &mut HttpClient, messages: u32) -> Result<()> 
     let seconds = started_at.elapsed().as_secs_f64();
     let busy = (daemon.processor_time()? - processor).as_secs_f64();
     println!(
-        "a page of 50 of {messages} messages ({} bytes), one connection: {:.0} requests/s, {:.0} \
-         for each second of a core that the daemon had",
-        first.body.len(),
+        "  {place}: {:.0} requests/s, {:.0} for each second of a core that the daemon had",
         f64::from(requests) / seconds,
         f64::from(requests) / busy.max(0.01),
     );

@@ -42,7 +42,9 @@ impl<'o> ObjectWriter<'o> {
     /// A property that is a text of letters, digits, and marks that need no escape.
     pub fn plain(&mut self, name: &'static str, text: impl Display) {
         self.name(name);
-        write!(self.json, "\"{text}\"").expect("a vector takes all");
+        self.json.push(b'"');
+        write!(self.json, "{text}").expect("a vector takes all");
+        self.json.push(b'"');
     }
 
     /// Any other property.

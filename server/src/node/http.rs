@@ -81,10 +81,9 @@ impl Node {
     }
 
     pub(super) fn end_http(&mut self, session: SessionId) {
-        if let Some(state) = self.http.sessions.remove(&session) {
-            if let Some(token) = state.token {
-                self.http.finish(token);
-            }
+        let state = self.http.sessions.remove(&session);
+        if let Some(token) = state.and_then(|state| state.token) {
+            self.http.finish(token);
         }
     }
 

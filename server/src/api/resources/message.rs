@@ -156,7 +156,7 @@ impl Message<'_> {
         tell! {
             plain "createdDateTime": time(facts.created_at),
             plain "lastModifiedDateTime": time(facts.modified_at),
-            plain "changeKey": &key,
+            text "changeKey": &key,
             value "categories": &categories(&state.flags, facts.category_names),
             plain "receivedDateTime": time(received_at),
             plain "sentDateTime": time(parsed.sent_at.unwrap_or(received_at)),
@@ -172,8 +172,8 @@ impl Message<'_> {
             value "isReadReceiptRequested": &parsed.wants_read_receipt,
             value "isRead": &has(SystemFlags::SEEN),
             value "isDraft": &has(SystemFlags::DRAFT),
-            plain "webLink": "",
-            plain "inferenceClassification": "focused",
+            text "webLink": "",
+            text "inferenceClassification": "focused",
             value "flag": &flag(&state.flags, facts.flag_dates),
         }
         for (name, addresses) in [
@@ -202,7 +202,7 @@ impl Message<'_> {
                 && self.select.has(name)
             {
                 object.object(name, |object| {
-                    object.plain("contentType", body.content_type);
+                    object.text("contentType", body.content_type);
                     object.text("content", &body.content);
                 });
             }
