@@ -67,6 +67,9 @@ struct TokenUse {
 /// What requests of one token are counted over.
 const TOKEN_PERIOD: Duration = Duration::from_secs(60);
 
+/// When to come back where others have taken all that there is.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(5);
+
 impl Node {
     pub(super) fn begin_http(&mut self, session: SessionId, origin: Origin) {
         let state = HttpSession {
@@ -192,7 +195,11 @@ impl Node {
     pub(super) fn refuse_http_content(&mut self, asker: Asker, error: &StoreError) {
         if let Some(exchange) = self.take_pending(asker.session) {
             self.finish_http(asker.session);
-            self.refuse_http(asker, &exchange, answer::api_error(error.clone().into()));
+            let error = match error {
+                StoreError::TooMany(_) => ApiError::unavailable().retry_after(OVERLOAD_PAUSE),
+                error => answer::api_error(error.clone().into()),
+            };
+            self.refuse_http(asker, &exchange, error);
         }
     }
 
@@ -208,7 +215,7 @@ impl Node {
         if exchange.checks_password() && !self.jobs.has_room_for_hash() {
             self.drop_content(&content);
             self.finish_http(asker.session);
-            let error = ApiError::unavailable().retry_after(Duration::from_secs(5));
+            let error = ApiError::unavailable().retry_after(OVERLOAD_PAUSE);
             return self.refuse_http(asker, &exchange, error);
         }
         self.run(Job::Answer {

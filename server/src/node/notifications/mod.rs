@@ -31,7 +31,7 @@ pub use self::{
     queue::{Channel, QueueName},
 };
 use super::{
-    Job, Node, NodeAction, NodeTimer,
+    Job, Node, NodeTimer,
     lifecycle::{Look, Stopping},
 };
 use crate::{
@@ -290,7 +290,7 @@ impl Node {
             };
             self.notifications.last = Some(name);
             self.notifications.posts_running += 1;
-            self.actions.push_back(NodeAction::RunJob(Job::Notify(job)));
+            self.run(Job::Notify(job));
         }
         let due = self.notifications.queues.values().filter_map(Queue::due_at);
         let due = due.filter(|due| *due > now.at).min();

@@ -113,22 +113,24 @@ fn large_content_is_in_a_file_until_it_is_answered() {
 
 #[test]
 fn content_that_finds_no_room_is_refused_once_and_leaves_nothing() {
-    let mut site = Site::new();
-    let session = site.send(3, 1);
-    let Some(Job::Stage { upload, .. }) = site.jobs.pop_front() else {
-        panic!("the first piece is staged");
-    };
-    site.finish(Done::Staged {
-        session,
-        upload,
-        stage: None,
-        outcome: Err(StoreError::Full),
-    });
-    site.ask_http(session, http::Call::Discard { upload });
-    site.settle();
-    assert_eq!(site.statuses(), [Status::SERVICE_UNAVAILABLE]);
-    assert!(site.node.uploads.is_empty());
-    assert_eq!(site.files(), 0);
+    for error in [StoreError::Full, StoreError::TooMany("uploads")] {
+        let mut site = Site::new();
+        let session = site.send(3, 1);
+        let Some(Job::Stage { upload, .. }) = site.jobs.pop_front() else {
+            panic!("the first piece is staged");
+        };
+        site.finish(Done::Staged {
+            session,
+            upload,
+            stage: None,
+            outcome: Err(error),
+        });
+        site.ask_http(session, http::Call::Discard { upload });
+        site.settle();
+        assert_eq!(site.statuses(), [Status::SERVICE_UNAVAILABLE]);
+        assert!(site.node.uploads.is_empty());
+        assert_eq!(site.files(), 0);
+    }
 }
 
 #[test]
