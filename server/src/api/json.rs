@@ -101,11 +101,11 @@ pub struct ArrayWriter {
 
 impl ArrayWriter {
     /// A list of these.
-    pub fn of(values: &[impl Serialize]) -> Self {
+    pub fn of(values: impl IntoIterator<Item: Serialize>) -> Self {
         let mut array = Self::default();
         for value in values {
             array.item(|json| {
-                serde_json::to_writer(json, value).expect("texts and numbers are JSON");
+                serde_json::to_writer(json, &value).expect("texts and numbers are JSON");
             });
         }
         array

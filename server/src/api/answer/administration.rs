@@ -196,8 +196,7 @@ pub(super) fn list_graph(cx: &mut Cx<'_>) -> Outcome {
         .skip(usize::try_from(page.skip).unwrap_or(usize::MAX))
         .take(page.items as usize)
         .map(|account| User::new(account, &[]).tell(&select));
-    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
-    page.reply(cx, "users", &shown, total, query.count)
+    page.reply(cx, "users", &ArrayWriter::of(shown), total, query.count)
 }
 
 fn select(cx: &Cx<'_>) -> Result<Select, Failure> {

@@ -50,8 +50,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
     let skip = usize::try_from(page.skip).unwrap_or(usize::MAX);
     let told = told.into_iter().skip(skip).take(page.items as usize);
     let of = context(cx, &message, "");
-    let told = ArrayWriter::of(&told.collect::<Vec<_>>());
-    page.reply(cx, &of, &told, total, query.count)
+    page.reply(cx, &of, &ArrayWriter::of(told), total, query.count)
 }
 
 pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {

@@ -372,7 +372,7 @@ fn list_below(cx: &mut Cx<'_>, parent: Option<&Folder>) -> Outcome {
         .map(|folder| tell(cx, &folders, &folder, &query))
         .collect();
     let of = format!("users('{}')/mailFolders", lists::me(cx));
-    page.reply(cx, &of, &ArrayWriter::of(&shown?), total, query.count)
+    page.reply(cx, &of, &ArrayWriter::of(shown?), total, query.count)
 }
 
 /// Those below a folder that the query asks for, in its order.

@@ -37,8 +37,7 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         .take(page.items as usize)
         .map(tell);
     let of = format!("users('{}')/outlook/masterCategories", lists::me(cx));
-    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
-    page.reply(cx, &of, &shown, total, query.count)
+    page.reply(cx, &of, &ArrayWriter::of(shown), total, query.count)
 }
 
 pub(super) fn create(cx: &mut Cx<'_>) -> Outcome {

@@ -44,8 +44,7 @@ pub(super) fn write_recipient(recipient: &mut ObjectWriter<'_>, address: &EmailA
 }
 
 /// `itemBody`
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ItemBody {
     /// `html` or `text`.
     pub content_type: &'static str,

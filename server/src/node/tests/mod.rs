@@ -53,21 +53,31 @@ impl Site {
     fn with(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let (config, _warnings) = Config::load(text, folder.path()).unwrap();
-        let config = Arc::new(config);
-        let store = SqliteStore::open(&config.mail_root, Arc::new(RealFiles), None, 1).unwrap();
-        let node = new_node(&config);
+        let now = Now {
+            at: Instant::from_start(Duration::ZERO),
+            unix: START,
+        };
         let targets = Arc::new(notifications::Targets::default());
+        Self::start(Arc::new(config), targets, now, 1, folder)
+    }
+
+    /// A process that starts; `folder` goes with it.
+    fn start(
+        config: Arc<Config>,
+        targets: Arc<notifications::Targets>,
+        now: Now,
+        seed: u64,
+        folder: TempDir,
+    ) -> Self {
+        let store = SqliteStore::open(&config.mail_root, Arc::new(RealFiles), None, seed).unwrap();
         let mut site = Self {
-            node,
+            node: new_node(&config),
             world: World {
                 store: Arc::new(store),
                 poster: Arc::clone(&targets) as Arc<dyn Post>,
                 config_path: folder.path().join("config.json"),
             },
-            now: Now {
-                at: Instant::from_start(Duration::ZERO),
-                unix: START,
-            },
+            now,
             jobs: VecDeque::new(),
             events: Vec::new(),
             calls: 0,

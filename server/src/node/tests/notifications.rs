@@ -86,29 +86,8 @@ impl Site {
 
     /// Another process on the same `mail_root`, and at the same time.
     fn beside(&self, seed: u64) -> Self {
-        let root = &self.config.mail_root;
-        let store = SqliteStore::open(root, Arc::new(RealFiles), None, seed).unwrap();
-        let mut site = Self {
-            node: new_node(&self.config),
-            world: World {
-                store: Arc::new(store),
-                poster: Arc::clone(&self.targets) as Arc<dyn Post>,
-                config_path: self.world.config_path.clone(),
-            },
-            now: self.now,
-            jobs: VecDeque::new(),
-            events: Vec::new(),
-            calls: 0,
-            connections: 0,
-            dials: VecDeque::new(),
-            jobs_left: None,
-            config: Arc::clone(&self.config),
-            targets: Arc::clone(&self.targets),
-            _folder: TempDir::new().unwrap(),
-        };
-        site.node.handle_start(site.now);
-        site.settle();
-        site
+        let (config, targets) = (Arc::clone(&self.config), Arc::clone(&self.targets));
+        Self::start(config, targets, self.now, seed, TempDir::new().unwrap())
     }
 
     /// The changes that wait in the record of a subscription.

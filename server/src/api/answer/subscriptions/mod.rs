@@ -43,8 +43,13 @@ pub(super) fn list(cx: &mut Cx<'_>) -> Outcome {
         .skip(usize::try_from(page.skip).unwrap_or(usize::MAX))
         .take(page.items as usize)
         .filter_map(|record| Some(Subscription::read(record)?.tell(record, cx.account().guid)));
-    let shown = ArrayWriter::of(&shown.collect::<Vec<_>>());
-    page.reply(cx, "subscriptions", &shown, total, query.count)
+    page.reply(
+        cx,
+        "subscriptions",
+        &ArrayWriter::of(shown),
+        total,
+        query.count,
+    )
 }
 
 pub(super) fn show(cx: &mut Cx<'_>) -> Outcome {
