@@ -56,10 +56,12 @@ impl Listeners {
         self.states.iter().map(|(spec, state)| (*spec, *state))
     }
 
-    /// Whether it is known of all that are wanted whether they could be opened.
+    /// Whether nothing is on its way: all that are wanted are open or can't be opened, and those
+    /// that are replaced or switched off accept no more.
     pub(super) fn are_settled(&self) -> bool {
         let mut wanted = self.wanted.iter();
-        wanted.all(|spec| self.is_open(spec) || self.failed.contains(spec))
+        self.states.values().all(|state| *state == State::Open)
+            && wanted.all(|spec| self.is_open(spec) || self.failed.contains(spec))
     }
 
     fn is_open(&self, spec: &ListenerSpec) -> bool {
@@ -215,11 +217,9 @@ mod tests {
         assert_eq!(want(&mut listeners, &[new]), "open 127.0.0.1:26 ");
         assert!(!listeners.are_settled());
         assert_eq!(opened(&mut listeners, new), "close 127.0.0.1:25 ");
-        assert!(
-            listeners.are_settled(),
-            "nobody waits for the old one's end"
-        );
+        assert!(!listeners.are_settled(), "the old one accepts still");
         assert_eq!(closed(&mut listeners, old), "");
+        assert!(listeners.are_settled());
         assert_eq!(listeners.states().collect::<Vec<_>>(), [(new, State::Open)]);
     }
 
@@ -266,7 +266,9 @@ mod tests {
         let mut listeners = Listeners::new(vec![smtp("127.0.0.1:25"), imap]);
         let actions = want(&mut listeners, &[smtp("127.0.0.1:25")]);
         assert_eq!(actions, "close 127.0.0.1:143 ");
+        assert!(!listeners.are_settled());
         assert_eq!(closed(&mut listeners, imap), "");
+        assert!(listeners.are_settled());
         assert_eq!(want(&mut listeners, &[]), "close 127.0.0.1:25 ");
     }
 
