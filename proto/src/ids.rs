@@ -2,6 +2,8 @@
 
 use core::{fmt, num::NonZeroU32};
 
+use crate::AsciiText;
+
 /// A message's unique identifier in its mailbox (RFC 3501 §2.3.1.1): never 0, only grows.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Uid(pub NonZeroU32);
@@ -57,14 +59,14 @@ pub struct ModSeq(pub u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AccountId(pub u64);
 
-/// All digits of a number. A list has ids by the hundred, and the format's own digits are slow.
-fn hexadecimal(number: u128, digits: &mut [u8; 32]) -> &str {
+fn object_id(prefix: u8, number: u128) -> AsciiText<33> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+    let mut text = [prefix; 33];
+    for (pair, byte) in text[1..].chunks_exact_mut(2).zip(number.to_be_bytes()) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 0xf)];
     }
-    str::from_utf8(digits).expect("digits are ASCII")
+    AsciiText::new(text)
 }
 
 macro_rules! lasting_id {
@@ -76,20 +78,23 @@ macro_rules! lasting_id {
         impl $name {
             /// The id that displays so, its letters in any case; `None` for any other text.
             pub fn parse(text: &str) -> Option<Self> {
-                let digits = match text.split_at_checked($prefix.len())? {
-                    (prefix, digits) if prefix.eq_ignore_ascii_case($prefix) => digits,
+                let digits = match text.split_at_checked(1)? {
+                    (prefix, digits) if prefix.as_bytes()[0].eq_ignore_ascii_case(&$prefix) => digits,
                     _ => return None,
                 };
                 let valid = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
                 valid.then(|| u128::from_str_radix(digits, 16).ok().map(Self))?
             }
+
+            /// An `objectid` (RFC 8474 §7): a letter and 32 hexadecimal digits.
+            pub fn text(self) -> AsciiText<33> {
+                object_id($prefix, self.0)
+            }
         }
 
         impl fmt::Display for $name {
-            /// As an `objectid` (RFC 8474 §7): a letter and 32 hexadecimal digits.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                f.write_str(hexadecimal(self.0, &mut [0; 32]))
+                self.text().fmt(f)
             }
         }
     };
@@ -97,17 +102,17 @@ macro_rules! lasting_id {
 
 lasting_id! {
     /// A mailbox: kept by RENAME, never reused (MAILBOXID, RFC 8474 §4).
-    MailboxId, "F"
+    MailboxId, b'F'
 }
 lasting_id! {
     /// The content of a message: shared by its copies (EMAILID, RFC 8474 §5.1).
-    EmailId, "M"
+    EmailId, b'M'
 }
 lasting_id! {
     /// A conversation (THREADID, RFC 8474 §5.2).
-    ThreadId, "T"
+    ThreadId, b'T'
 }
 lasting_id! {
     /// One message in one account: kept by moves and flag changes; a copy gets its own.
-    InstanceId, "I"
+    InstanceId, b'I'
 }

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod address;
+mod ascii;
 mod buffer;
 mod connection;
 mod credit;
@@ -27,6 +28,7 @@ pub mod mime;
 pub mod smtp;
 
 pub use address::{Address, AddressError, Domain, ForwardPath, ReversePath};
+pub use ascii::AsciiText;
 pub use buffer::{Line, LineBuffer};
 pub use connection::{
     Action, CallId, CallIds, Close, Connection, Event, Notice, TlsInfo, UploadId,

@@ -2,6 +2,8 @@
 
 use core::{fmt, ops, time::Duration};
 
+use crate::AsciiText;
+
 /// A point of a monotonic clock whose start means nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Instant {
@@ -177,9 +179,26 @@ impl DateTime {
         Http(self)
     }
 
-    /// Displays as `2024-03-05T08:11:12Z` (RFC 3339), always in UTC.
-    pub fn rfc3339(self) -> impl fmt::Display {
-        Rfc3339(self)
+    /// `2024-03-05T08:11:12Z` (RFC 3339), always in UTC. Years have four digits there: what lies
+    /// outside of 0 to 9999 is told as the nearest second within.
+    pub fn rfc3339(self) -> AsciiText<20> {
+        const YEARS: [i64; 2] = [-62_167_219_200, 253_402_300_799];
+        let civil = Self::utc(UnixTime(self.unix.0.clamp(YEARS[0], YEARS[1]))).civil();
+        let (year, second) = (civil.year as u32, civil.second_of_day);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        for (at, number) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, civil.month.into()),
+            (8, civil.day.into()),
+            (11, second / 3600),
+            (14, second / 60 % 60),
+            (17, second % 60),
+        ] {
+            text[at] += (number / 10) as u8;
+            text[at + 1] += (number % 10) as u8;
+        }
+        AsciiText::new(text)
     }
 
     fn local_seconds(self) -> i64 {
@@ -257,35 +276,6 @@ impl fmt::Display for Imap {
     }
 }
 
-struct Rfc3339(DateTime);
-
-impl fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let civil = DateTime::utc(self.0.unix).civil();
-        let (Ok(year @ ..10_000), second) = (u32::try_from(civil.year), civil.second_of_day) else {
-            write!(f, "{:04}-{:02}-{:02}T", civil.year, civil.month, civil.day)?;
-            civil.write_clock(f)?;
-            return f.write_str("Z");
-        };
-        let (month, day) = (civil.month.into(), civil.day.into());
-        // Lists have times by the hundred, and the format's own digits are slow.
-        let mut text = *b"0000-00-00T00:00:00Z";
-        for (at, number) in [
-            (0, year / 100),
-            (2, year % 100),
-            (5, month),
-            (8, day),
-            (11, second / 3600),
-            (14, second / 60 % 60),
-            (17, second % 60),
-        ] {
-            text[at] += (number / 10) as u8;
-            text[at + 1] += (number % 10) as u8;
-        }
-        f.write_str(str::from_utf8(&text).expect("digits are ASCII"))
-    }
-}
-
 fn days_in_month(year: u32, month: u32) -> u32 {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
@@ -343,6 +333,21 @@ mod tests {
         assert_eq!(moment.imap().to_string(), " 5-Mar-2024 10:11:12 +0200");
         assert_eq!(moment.rfc3339().to_string(), "2024-03-05T08:11:12Z");
         assert_eq!(moment.http().to_string(), "Tue, 05 Mar 2024 08:11:12 GMT");
+    }
+
+    #[test]
+    fn years_of_rfc_3339_have_four_digits() {
+        for (seconds, told) in [
+            (i64::MIN, "0000-01-01T00:00:00Z"),
+            (-62_167_219_200, "0000-01-01T00:00:00Z"),
+            (-62_167_219_199, "0000-01-01T00:00:01Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            let moment = DateTime::utc(UnixTime(seconds));
+            assert_eq!(moment.rfc3339().as_str(), told);
+        }
     }
 
     #[test]

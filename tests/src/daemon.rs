@@ -400,6 +400,29 @@ impl Daemon {
         child.wait_with_output().expect("the command ends")
     }
 
+    /// Waits until this command says this; all that it says then. What is logged of a message is
+    /// not in the spool yet, where the command line looks.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time, or fails.
+    pub fn wait_for_command(&self, arguments: &[&str], text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let output = self.command(arguments, "");
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+            let said = String::from_utf8_lossy(&output.stdout);
+            if said.contains(text) {
+                return said.into_owned();
+            }
+            assert!(
+                Instant::now() < until,
+                "{arguments:?} does not say {text:?}:\n{said}\nthe log:\n{}",
+                self.log()
+            );
+        }
+    }
+
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()

@@ -4,8 +4,6 @@
 //! name looked at on its own. Here names are those of properties, which need no escape, and of a
 //! text it is seen many bytes at a time whether it does. What does is left to serde_json.
 
-use std::{fmt::Display, io::Write as _};
-
 use serde::Serialize;
 
 /// Writes an object, property by property.
@@ -23,6 +21,8 @@ impl<'o> ObjectWriter<'o> {
         Self { json, is_empty }
     }
 
+    // Where it is inline, a name's length is known, and its bytes are stores instead of a copy.
+    #[inline]
     fn name(&mut self, name: &'static str) {
         if !self.is_empty {
             self.json.push(b',');
@@ -34,17 +34,25 @@ impl<'o> ObjectWriter<'o> {
     }
 
     /// A property that is a text.
+    #[inline]
     pub fn text(&mut self, name: &'static str, text: &str) {
         self.name(name);
         write_text(self.json, text);
     }
 
     /// A property that is a text of letters, digits, and marks that need no escape.
-    pub fn plain(&mut self, name: &'static str, text: impl Display) {
+    #[inline]
+    pub fn plain(&mut self, name: &'static str, text: &str) {
         self.name(name);
-        self.json.push(b'"');
-        write!(self.json, "{text}").expect("a vector takes all");
-        self.json.push(b'"');
+        write_plain(self.json, text);
+    }
+
+    /// A property that is a text, or null.
+    pub fn optional_text(&mut self, name: &'static str, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(name, text),
+            None => self.value(name, &()),
+        }
     }
 
     /// Any other property.
@@ -136,6 +144,10 @@ fn write_text(json: &mut Vec<u8>, text: &str) {
     if needs_escape(text) {
         return serde_json::to_writer(json, text).expect("a text is JSON");
     }
+    write_plain(json, text);
+}
+
+fn write_plain(json: &mut Vec<u8>, text: &str) {
     json.push(b'"');
     json.extend_from_slice(text.as_bytes());
     json.push(b'"');
@@ -161,7 +173,9 @@ mod tests {
                 let mut object = ObjectWriter::begin(json);
                 object.text("text", text);
                 object.value("length", &text.len());
-                object.plain("plain", format_args!("{}-{}", 1, "a"));
+                object.plain("plain", "1-a");
+                object.optional_text("some", Some(text));
+                object.optional_text("none", None);
                 object.object("object", |object| object.text("text", text));
                 object.objects("objects", texts, |object, text| object.text("text", text));
                 object.end();
@@ -180,8 +194,8 @@ mod tests {
             let objects: Vec<Value> = texts.iter().map(object).collect();
             let (length, object) = (text.len(), object(text));
             json!({
-                "text": text, "length": length, "plain": "1-a", "object": object,
-                "objects": objects,
+                "text": text, "length": length, "plain": "1-a", "some": text, "none": null,
+                "object": object, "objects": objects,
             })
         });
         json!({"value": items.collect::<Vec<_>>()})

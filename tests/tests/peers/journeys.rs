@@ -101,8 +101,8 @@ pub(crate) fn mail_that_the_peer_puts_off_goes_after_queue_retry(town: &Town) {
         .split_whitespace()
         .find(|word| word.len() == 17 && word.chars().all(|it| it.is_ascii_alphanumeric()));
     let id = id.unwrap_or_else(|| panic!("no id in:\n{listed}"));
-    let why = queue(town, &["why", id]);
-    assert!(why.contains("Come back later to "), "{why}");
+    let why = ["queue", "why", id];
+    town.rmail.wait_for_command(&why, "Come back later to ");
     assert_eq!(town.peer.mails().len(), 1, "bob has his already");
     town.peer.open_up();
     queue(town, &["retry", "--domain", town.domain]);

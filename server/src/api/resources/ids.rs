@@ -9,13 +9,15 @@ const HASH_BYTES: usize = 16;
 
 /// `changeKey`: another one after each change of the message.
 pub fn change_key(instance: InstanceId, modseq: ModSeq) -> String {
-    let (instance, modseq) = (instance.0.to_be_bytes(), modseq.0.to_be_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode([&instance[..], &modseq[..]].concat())
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&instance.0.to_be_bytes());
+    key[16..].copy_from_slice(&modseq.0.to_be_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(key)
 }
 
 /// `@odata.etag` (RFC 9110 §8.8.3)
 pub fn etag(change_key: &str) -> String {
-    format!("W/\"{change_key}\"")
+    ["W/\"", change_key, "\""].concat()
 }
 
 /// An attachment's id: its place in the message and a hash of its content. Valid for one message.

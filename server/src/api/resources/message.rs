@@ -10,8 +10,8 @@ use rmail_proto::{
 use serde_json::Value;
 
 use super::{
-    DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, ItemBody, Parsed,
-    change_key, etag, values::write_recipient,
+    DateTimeTimeZone, EmailAddress, FlagStatus, Importance, ItemBody, Parsed, change_key, etag,
+    values::write_recipient,
 };
 use crate::api::{json::ObjectWriter, odata::Select};
 
@@ -151,30 +151,31 @@ impl Message<'_> {
                 })*
             };
         }
-        object.value("@odata.etag", &etag(&key));
-        object.plain("id", data.instance_id);
+        // As `etag` has it, its quotes escaped.
+        object.plain("@odata.etag", &["W/\\\"", &key, "\\\""].concat());
+        object.plain("id", data.instance_id.text().as_str());
         tell! {
-            plain "createdDateTime": time(facts.created_at),
-            plain "lastModifiedDateTime": time(facts.modified_at),
-            text "changeKey": &key,
+            plain "createdDateTime": time(facts.created_at).as_str(),
+            plain "lastModifiedDateTime": time(facts.modified_at).as_str(),
+            plain "changeKey": &key,
             value "categories": &categories(&state.flags, facts.category_names),
-            plain "receivedDateTime": time(received_at),
-            plain "sentDateTime": time(parsed.sent_at.unwrap_or(received_at)),
+            plain "receivedDateTime": time(received_at).as_str(),
+            plain "sentDateTime": time(parsed.sent_at.unwrap_or(received_at)).as_str(),
             value "hasAttachments": &facts.has_attachments,
-            value "internetMessageId": &parsed.message_id,
+            optional_text "internetMessageId": parsed.message_id.as_deref(),
             text "subject": &parsed.subject,
             text "bodyPreview": &parsed.preview,
-            value "importance": &facts.importance.unwrap_or(parsed.importance),
-            plain "parentFolderId": facts.folder,
-            plain "conversationId": data.thread_id,
+            plain "importance": facts.importance.unwrap_or(parsed.importance).name(),
+            plain "parentFolderId": facts.folder.text().as_str(),
+            plain "conversationId": data.thread_id.text().as_str(),
             text "conversationIndex": &conversation_index(facts, parsed),
             value "isDeliveryReceiptRequested": &parsed.wants_delivery_receipt,
             value "isReadReceiptRequested": &parsed.wants_read_receipt,
             value "isRead": &has(SystemFlags::SEEN),
             value "isDraft": &has(SystemFlags::DRAFT),
-            text "webLink": "",
-            text "inferenceClassification": "focused",
-            value "flag": &flag(&state.flags, facts.flag_dates),
+            plain "webLink": "",
+            plain "inferenceClassification": "focused",
+            object "flag": |flag| write_flag(flag, &state.flags, facts.flag_dates),
         }
         for (name, addresses) in [
             ("toRecipients", &parsed.to),
@@ -233,7 +234,8 @@ pub fn categories(flags: &Flags, names: &CategoryNames) -> Vec<String> {
 
 /// `flag/flagStatus`
 pub fn flag_status(flags: &Flags) -> FlagStatus {
-    let is_completed = Keyword::new(COMPLETED).is_some_and(|it| flags.keywords.contains(&it));
+    let mut keywords = flags.keywords.iter();
+    let is_completed = keywords.any(|it| it.as_str().eq_ignore_ascii_case(COMPLETED));
     match (is_completed, flags.system.contains(SystemFlags::FLAGGED)) {
         (_, true) => FlagStatus::Flagged,
         (true, false) => FlagStatus::Complete,
@@ -241,17 +243,15 @@ pub fn flag_status(flags: &Flags) -> FlagStatus {
     }
 }
 
-fn flag(flags: &Flags, [start, due, completed]: [Option<UnixTime>; 3]) -> FollowupFlag {
-    let flag_status = match flag_status(flags) {
-        // Without a flag there are no dates of one.
-        FlagStatus::NotFlagged => return FollowupFlag::default(),
-        status @ (FlagStatus::Flagged | FlagStatus::Complete) => status,
-    };
-    FollowupFlag {
-        flag_status,
-        start_date_time: start.map(DateTimeTimeZone::utc),
-        due_date_time: due.map(DateTimeTimeZone::utc),
-        completed_date_time: completed.map(DateTimeTimeZone::utc),
+/// Writes a `followupFlag`. Without a flag there are no dates of one.
+fn write_flag(flag: &mut ObjectWriter<'_>, flags: &Flags, dates: [Option<UnixTime>; 3]) {
+    let status = flag_status(flags);
+    flag.plain("flagStatus", status.name());
+    let names = ["startDateTime", "dueDateTime", "completedDateTime"];
+    for (name, date) in names.into_iter().zip(dates) {
+        if let (FlagStatus::Flagged | FlagStatus::Complete, Some(date)) = (status, date) {
+            flag.value(name, &DateTimeTimeZone::utc(date));
+        }
     }
 }
 
@@ -272,12 +272,11 @@ fn conversation_index(facts: &MessageFacts<'_>, parsed: &Parsed) -> String {
     let ticks = u64::try_from(seconds)
         .unwrap_or_default()
         .saturating_mul(10_000_000);
-    let mut index = ticks.to_be_bytes()[..6].to_vec();
-    index.extend_from_slice(&facts.data.thread_id.0.to_be_bytes());
-    for _ in 0..parsed.references.min(REFERENCES_COUNTED) {
-        index.extend_from_slice(&[0; 5]);
-    }
-    BASE64_STANDARD.encode(index)
+    let mut index = [0; 22 + 5 * REFERENCES_COUNTED];
+    index[..6].copy_from_slice(&ticks.to_be_bytes()[..6]);
+    index[6..22].copy_from_slice(&facts.data.thread_id.0.to_be_bytes());
+    let references = parsed.references.min(REFERENCES_COUNTED);
+    BASE64_STANDARD.encode(&index[..22 + 5 * references])
 }
 
 #[cfg(test)]

@@ -18,8 +18,7 @@ pub use native::{NativeFolder, NativeMessage, Summary};
 pub(in crate::api) use parsed::attachment_bytes;
 pub use parsed::{Parsed, ParsedAttachment, attachment_content};
 pub use values::{
-    DateTimeTimeZone, EmailAddress, FlagStatus, FollowupFlag, Importance, InternetMessageHeader,
-    ItemBody, User,
+    DateTimeTimeZone, EmailAddress, FlagStatus, Importance, InternetMessageHeader, ItemBody, User,
 };
 
 use serde::Serialize;

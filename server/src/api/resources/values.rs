@@ -73,8 +73,7 @@ impl DateTimeTimeZone {
 }
 
 /// `flagStatus`
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum FlagStatus {
     /// Nothing.
     #[default]
@@ -106,26 +105,8 @@ impl FlagStatus {
     }
 }
 
-/// `followupFlag`
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FollowupFlag {
-    /// What is to be done.
-    pub flag_status: FlagStatus,
-    /// From when on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub start_date_time: Option<DateTimeTimeZone>,
-    /// Until when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub due_date_time: Option<DateTimeTimeZone>,
-    /// When it was done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub completed_date_time: Option<DateTimeTimeZone>,
-}
-
 /// `importance`
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Importance {
     /// `low`
     Low,
@@ -307,23 +288,15 @@ mod tests {
     }
 
     #[test]
-    fn enumerations_are_lower_camel_case() {
-        let flag = FollowupFlag {
-            flag_status: FlagStatus::NotFlagged,
-            due_date_time: Some(DateTimeTimeZone::utc(UnixTime(0))),
-            ..FollowupFlag::default()
-        };
-        let due = json!({"dateTime": "1970-01-01T00:00:00.0000000", "timeZone": "UTC"});
-        let expected = json!({"flagStatus": "notFlagged", "dueDateTime": due});
-        assert_eq!(serde_json::to_value(flag).unwrap(), expected);
-        assert_eq!(
-            FlagStatus::parse("NOTFLAGGED"),
-            Some(FlagStatus::NotFlagged)
-        );
-        assert_eq!(
-            serde_json::to_value(Importance::High).unwrap(),
-            json!("high")
-        );
+    fn enumerations_are_read_in_any_case() {
+        for status in [
+            FlagStatus::NotFlagged,
+            FlagStatus::Complete,
+            FlagStatus::Flagged,
+        ] {
+            let parsed = FlagStatus::parse(&status.name().to_ascii_uppercase());
+            assert_eq!(parsed, Some(status));
+        }
     }
 
     #[test]
