@@ -78,11 +78,10 @@ macro_rules! lasting_id {
         impl $name {
             /// The id that displays so, its letters in any case; `None` for any other text.
             pub fn parse(text: &str) -> Option<Self> {
-                let digits = match text.split_at_checked(1)? {
-                    (prefix, digits) if prefix.as_bytes()[0].eq_ignore_ascii_case(&$prefix) => digits,
-                    _ => return None,
-                };
-                let valid = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+                let (prefix, digits) = text.split_at_checked(1)?;
+                let valid = prefix.as_bytes()[0].eq_ignore_ascii_case(&$prefix)
+                    && digits.len() == 32
+                    && digits.bytes().all(|b| b.is_ascii_hexdigit());
                 valid.then(|| u128::from_str_radix(digits, 16).ok().map(Self))?
             }
 

@@ -110,6 +110,9 @@ pub struct MailboxChanges {
     pub changed: Vec<MailboxId>,
     /// Those that are gone.
     pub vanished: Vec<MailboxId>,
+    /// Messages that went with their mailbox, or had left one that is gone now, by MODSEQ. `None`
+    /// when it is too long ago: some are forgotten.
+    pub departures: Option<Vec<Departure>>,
 }
 
 /// An upload that is under way.

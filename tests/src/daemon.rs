@@ -31,7 +31,7 @@ use crate::{
 
 /// How long anything that a daemon is to do by itself may take. Generous: a slow machine that does
 /// other things as well is no failure.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Ports are taken from here: below those that the system gives to outgoing connections.
 const PORTS: Range<u16> = 12_000..32_000;

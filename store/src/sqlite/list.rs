@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Departure, ListOrder, Listing, MailboxChanges, MailboxRef, MessageChanges, StoredMessage,
-    store::Result,
+    limits, store::Result,
 };
 
 const COLUMNS: &str = "b.mailbox_id, m.uid, m.modseq, m.flags, m.keywords, m.instance_id, \
@@ -89,16 +89,12 @@ impl AccountDatabase {
         let mut rows = statement.query(arguments)?;
         let (mut vanished, mut departures) = (BTreeSet::new(), Vec::new());
         while let Some(row) = rows.next()? {
-            let instance = InstanceId(u128::from_be_bytes(row.get(0)?));
-            departures.push(Departure {
-                instance,
-                uid: known_uid(row.get(1)?),
-                modseq: ModSeq(from_sql(row.get(2)?)),
-            });
+            let departure = departure(row)?;
             let is_back: bool = row.get(3)?;
             if !is_back {
-                vanished.insert(instance);
+                vanished.insert(departure.instance);
             }
+            departures.push(departure);
         }
         Ok(Some(MessageChanges {
             modseq: ModSeq(mailbox.highest_modseq),
@@ -124,8 +120,39 @@ impl AccountDatabase {
                 "SELECT mailbox_id FROM mailboxes WHERE highest_modseq > ?1 ORDER BY name",
             )?,
             vanished: ids("SELECT mailbox_id FROM vanished_mailboxes WHERE modseq > ?1")?,
+            departures: departures_from_gone(&transaction, since)?,
         })
     }
+}
+
+/// Which messages left mailboxes that are gone now; `None` when some may be forgotten.
+fn departures_from_gone(connection: &Connection, since: ModSeq) -> Result<Option<Vec<Departure>>> {
+    let since = to_sql(since.0);
+    let mut statement = connection.prepare_cached(
+        "SELECT instance_id, uid, modseq FROM vanished \
+         WHERE mailbox = ?1 AND modseq > ?2 AND instance_id NOT NULL ORDER BY modseq, uid",
+    )?;
+    let departures = statement.query_map(params![MailboxRow::GONE, since], departure)?;
+    let departures = departures.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut statement = connection.prepare_cached(
+        "SELECT min(modseq) > ?2 FROM vanished WHERE mailbox = ?1 \
+         AND (SELECT count(*) FROM vanished WHERE mailbox = ?1) > ?3",
+    )?;
+    let is_known = departures.is_empty() || {
+        let arguments = params![MailboxRow::GONE, since, limits::TOMBSTONES_MAX];
+        let is_short: Option<bool> = statement.query_row(arguments, |row| row.get(0))?;
+        is_short != Some(true)
+    };
+    Ok(is_known.then_some(departures))
+}
+
+/// Reads `instance_id, uid, modseq` of `vanished`.
+fn departure(row: &Row<'_>) -> rusqlite::Result<Departure> {
+    Ok(Departure {
+        instance: InstanceId(u128::from_be_bytes(row.get(0)?)),
+        uid: known_uid(row.get(1)?),
+        modseq: ModSeq(from_sql(row.get(2)?)),
+    })
 }
 
 fn listed(

@@ -46,6 +46,9 @@ pub(super) struct MailboxRow {
 }
 
 impl MailboxRow {
+    /// Stands in `vanished` for all that are gone: none has this row.
+    pub(super) const GONE: i64 = 0;
+
     /// The mailbox that is meant.
     pub(super) fn load(connection: &Connection, mailbox: &MailboxRef) -> Result<Self> {
         match mailbox {

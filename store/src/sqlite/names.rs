@@ -76,9 +76,9 @@ impl Batch<'_> {
                  vanished_mailboxes ORDER BY modseq DESC LIMIT 1 OFFSET ?1)",
             )?
             .execute([limits::MAILBOX_TOMBSTONES_MAX])?;
+        self.keep_departures(&mailbox)?;
         for sql in [
             "DELETE FROM messages WHERE mailbox = ?1",
-            "DELETE FROM vanished WHERE mailbox = ?1",
             "DELETE FROM mailboxes WHERE id = ?1",
         ] {
             self.connection
@@ -86,6 +86,29 @@ impl Batch<'_> {
                 .execute([mailbox.row])?;
         }
         Ok(AccountWritten::Done)
+    }
+
+    /// Remembers which messages go with a mailbox, and which left it before. Those of earlier
+    /// operations are forgotten once later ones have brought as many as are to be kept.
+    fn keep_departures(&mut self, mailbox: &MailboxRow) -> Result<()> {
+        let modseq = to_sql(self.modseq());
+        let (gone, row) = (MailboxRow::GONE, mailbox.row);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO vanished SELECT ?1, ?2, uid, instance_id FROM messages \
+                 WHERE mailbox = ?3",
+            )?
+            .execute(params![gone, modseq, row])?;
+        self.connection
+            .prepare_cached("UPDATE vanished SET mailbox = ?1 WHERE mailbox = ?2")?
+            .execute([gone, row])?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM vanished WHERE mailbox = ?1 AND modseq < (SELECT modseq FROM vanished \
+                 WHERE mailbox = ?1 ORDER BY modseq DESC LIMIT 1 OFFSET ?2)",
+            )?
+            .execute(params![gone, limits::TOMBSTONES_MAX])?;
+        Ok(())
     }
 
     pub(super) fn rename_mailbox(

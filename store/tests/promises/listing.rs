@@ -1,12 +1,12 @@
 //! Lists of messages, messages by id, and what is kept beside them.
 
 use rmail_proto::{
-    AccountId, Flags, MailboxId, ModSeq, SystemFlags, Uid, UnixTime,
+    AccountId, Flags, InstanceId, MailboxId, ModSeq, SystemFlags, Uid, UnixTime,
     imap::{StoreMode, UidSet},
 };
 use rmail_store::{
-    AccountWrite, AccountWritten, ListOrder, Listing, MailboxRef, NewMessage, Record, RecordKind,
-    SqliteStore, Store, StoreError, StoredMessage, UploadWrite, limits,
+    AccountWrite, AccountWritten, Departure, ListOrder, Listing, MailboxRef, NewMessage, Record,
+    RecordKind, SqliteStore, Store, StoreError, StoredMessage, UploadWrite, limits,
 };
 
 use crate::world::{
@@ -301,6 +301,61 @@ fn mailbox_changes_name_new_renamed_and_removed_ones() {
     let expected = ["Spam", "Work"].map(|name| id_of(&ann.store, ann.account, name));
     assert_eq!(changes.changed, expected);
     assert_eq!(changes.vanished, [sent]);
+}
+
+#[test]
+fn messages_that_go_with_their_mailbox_are_named() {
+    let ann = ann();
+    ann.save_at("Sent", "goes", 1);
+    ann.save_at("Sent", "went before", 2);
+    let sent = id_of(&ann.store, ann.account, "Sent");
+    let listing = Listing {
+        order: ListOrder::ByUid,
+        mailbox: Some(sent),
+        ..ann.in_inbox()
+    };
+    let all = ann.list(&listing);
+    let state = |since| ann.store.mailbox_changes(ann.account, since).unwrap();
+    let since = state(ModSeq(0)).modseq;
+    delete_messages(&ann.store, ann.account, "Sent", &[2]);
+    assert_eq!(state(since).departures, Some(vec![]), "it is there");
+    ann.write(AccountWrite::DeleteMailbox {
+        mailbox: MailboxRef::Id(sent),
+    })
+    .unwrap();
+    let gone = |departures: Option<Vec<Departure>>| -> Vec<InstanceId> {
+        departures.unwrap().iter().map(|it| it.instance).collect()
+    };
+    let [goes, went] = [0, 1].map(|place: usize| all[place].data.instance_id);
+    let changes = state(since);
+    assert_eq!(gone(changes.departures), [went, goes]);
+    assert_eq!(state(changes.modseq).departures, Some(vec![]));
+}
+
+#[test]
+fn of_mailboxes_that_are_gone_the_last_messages_are_named() {
+    let ann = ann();
+    let half = limits::TOMBSTONES_MAX as usize / 2 + 1;
+    let names = ["Sent", "Junk", "Trash"];
+    for name in names {
+        ann.write(AccountWrite::Save {
+            mailbox: MailboxRef::Name(name.to_owned()),
+            messages: vec![message("x"); half],
+        })
+        .unwrap();
+    }
+    let changes = |since| ann.store.mailbox_changes(ann.account, since).unwrap();
+    let departures = |since| changes(since).departures.map(|all| all.len());
+    let mut modseqs = vec![changes(ModSeq(0)).modseq];
+    for name in names {
+        let before = *modseqs.last().unwrap();
+        let mailbox = MailboxRef::Name(name.to_owned());
+        ann.write(AccountWrite::DeleteMailbox { mailbox }).unwrap();
+        modseqs.push(changes(before).modseq);
+        assert_eq!(departures(before), Some(half), "{name}");
+    }
+    assert_eq!(departures(modseqs[0]), None, "the first are forgotten");
+    assert_eq!(departures(modseqs[3]), Some(0));
 }
 
 #[test]

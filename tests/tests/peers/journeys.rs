@@ -103,7 +103,8 @@ pub(crate) fn mail_that_the_peer_puts_off_goes_after_queue_retry(town: &Town) {
     let id = id.unwrap_or_else(|| panic!("no id in:\n{listed}"));
     let why = ["queue", "why", id];
     town.rmail.wait_for_command(&why, "Come back later to ");
-    assert_eq!(town.peer.mails().len(), 1, "bob has his already");
+    town.peer.wait_for_mail(&format!("Delivered-To: {bob}"));
+    assert_eq!(town.peer.mails().len(), 1, "bob alone has his already");
     town.peer.open_up();
     queue(town, &["retry", "--domain", town.domain]);
     town.peer.wait_for_mail(&format!("Delivered-To: {later}"));

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use rmail_proto::{AccountId, InstanceId, MailboxId, ModSeq};
-use rmail_store::{MailboxRef, MessageChanges, Store, StoreError};
+use rmail_store::{Departure, MailboxRef, MessageChanges, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::Subscription;
@@ -153,6 +153,12 @@ pub fn changes_since(
     for mailbox in &mailboxes.vanished {
         look.marks.uids_next.remove(&mailbox.to_string());
     }
+    if folder.is_none() {
+        let Some(departures) = mailboxes.departures else {
+            return Marks::now(store, account, folder).map(Seen::TooLongAgo);
+        };
+        look.add_departures(&departures);
+    }
     let changed = mailboxes.changed.into_iter();
     for mailbox in changed.filter(|mailbox| folder.is_none_or(|folder| folder == *mailbox)) {
         match store.message_changes(account, mailbox, since) {
@@ -202,6 +208,16 @@ impl Look {
         }
         let uids_next = &mut self.marks.uids_next;
         uids_next.insert(mailbox.to_string(), uid_next_now);
+    }
+
+    /// Adds those from mailboxes that are gone. What came to such a one since the last look is told
+    /// of as if it had been there: nobody knows its next UID of that time.
+    fn add_departures(&mut self, departures: &[Departure]) {
+        for departure in departures {
+            let history = self.messages.entry(departure.instance).or_default();
+            history.was_there = true;
+            history.note(departure.modseq, self.until);
+        }
     }
 
     fn finish(mut self) -> Seen {

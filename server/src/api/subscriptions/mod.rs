@@ -72,6 +72,11 @@ impl Subscription {
         }
     }
 
+    /// Whether its folder is gone, and only that is still to be told. For clients it is not there.
+    pub fn is_over(&self) -> bool {
+        self.untold.as_ref().is_some_and(Untold::is_removal)
+    }
+
     /// The folder, if it is one folder's.
     pub fn mailbox(&self) -> Option<MailboxId> {
         self.folder.as_deref().and_then(MailboxId::parse)

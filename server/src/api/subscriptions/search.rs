@@ -19,7 +19,7 @@ use std::{
 use rmail_proto::{AccountId, UnixTime};
 use rmail_store::{Account, DirectoryWrite, Record, RecordKind, Store, StoreError};
 
-use super::{Event, LifecycleEvent, Seen, Subscriber, Subscription, Untold, changes_since};
+use super::{Event, Seen, Subscriber, Subscription, Untold, changes_since};
 use crate::limits;
 
 /// What one subscription's target is to be told by us.
@@ -163,12 +163,16 @@ fn keep_one(
     if known.is_some_and(|known| known.teller != us) || known == untold.as_ref() {
         return Ok(None);
     }
+    let expires_at = match subscription.is_over() && untold.is_none() {
+        true => now,
+        false => record.expires_at,
+    };
     let subscription = Subscription {
         untold,
         ..subscription
     };
     Ok(Some(DirectoryWrite::ReplaceRecord {
-        record: subscription.to_record(key, account, record.expires_at),
+        record: subscription.to_record(key, account, expires_at),
         expected: record.value,
     }))
 }
@@ -243,7 +247,11 @@ impl Search<'_> {
         let mut untold = next.untold.take().unwrap_or_default();
         let mut expires_at = record.expires_at;
         let has_lifecycle = subscription.lifecycle_url.is_some();
-        match changes_since(self.store, self.owner.id, &subscription)? {
+        let seen = match subscription.is_over() {
+            true => Seen::Nothing,
+            false => changes_since(self.store, self.owner.id, &subscription)?,
+        };
+        match seen {
             Seen::Nothing if !is_inherited => return Ok(None),
             Seen::Nothing => {}
             Seen::Changes(changes, marks) => {
@@ -258,8 +266,10 @@ impl Search<'_> {
             }
             Seen::FolderGone => {
                 news.inherited = None;
-                news.events = vec![Event::Lifecycle(LifecycleEvent::Removed)];
-                expires_at = self.now;
+                news.events = vec![untold.remove(self.now, has_lifecycle)];
+                if !has_lifecycle {
+                    expires_at = self.now;
+                }
             }
         }
         next.untold = untold.told_by(us);

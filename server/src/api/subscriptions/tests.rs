@@ -1,6 +1,6 @@
 //! What has changed, on a store in a temporary folder.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rmail_proto::{
@@ -110,6 +110,19 @@ impl World {
         saved_as(&saved)
     }
 
+    fn create(&self, mailbox: &str) {
+        self.write(AccountWrite::CreateMailbox {
+            name: mailbox.to_owned(),
+            special_use: None,
+        });
+    }
+
+    fn delete(&self, mailbox: &str) {
+        self.write(AccountWrite::DeleteMailbox {
+            mailbox: MailboxRef::Name(mailbox.to_owned()),
+        });
+    }
+
     /// A subscription to all changes, of one folder or of all of them, which begins now.
     fn subscribe(&self, key: u128, folder: Option<&str>) {
         let folder = folder.map(|name| self.mailbox(name));
@@ -156,7 +169,13 @@ impl World {
 
     /// What is to be told, by a process that tells nothing else.
     fn find(&self) -> Vec<News> {
-        news(&self.store, NOW, self.account, &BTreeSet::new()).unwrap()
+        self.find_while_telling(&[])
+    }
+
+    /// The same, by one that has something to tell to these.
+    fn find_while_telling(&self, telling: &[u128]) -> Vec<News> {
+        let telling = telling.iter().copied().collect();
+        news(&self.store, NOW, self.account, &telling).unwrap()
     }
 
     fn keep(&self, left: Vec<(u128, Untold)>) {
@@ -309,10 +328,7 @@ fn mail_in_a_new_folder_is_new_and_renaming_a_folder_changes_none() {
     let world = World::new();
     world.save("Archive");
     world.subscribe(1, None);
-    world.write(AccountWrite::CreateMailbox {
-        name: "New".to_owned(),
-        special_use: None,
-    });
+    world.create("New");
     world.write(AccountWrite::RenameMailbox {
         mailbox: MailboxRef::Name("Archive".to_owned()),
         to: "Old".to_owned(),
@@ -323,19 +339,62 @@ fn mail_in_a_new_folder_is_new_and_renaming_a_folder_changes_none() {
 }
 
 #[test]
-fn subscription_to_a_folder_ends_with_it() {
+fn messages_of_a_deleted_folder_are_gone_one_by_one() {
     let world = World::new();
-    world.write(AccountWrite::CreateMailbox {
-        name: "Short".to_owned(),
-        special_use: None,
-    });
+    world.create("Short");
+    let (_, stays) = world.save("Short");
+    let (moved, moved_id) = world.save("Short");
+    let (uid, gone) = world.save("Short");
+    world.subscribe(1, None);
+    world.expunge("Short", uid);
+    world.relocate("Short", moved, "INBOX");
+    world.delete("Short");
+    assert_eq!(
+        world.news(1),
+        [(Deleted, gone), (Updated, moved_id), (Deleted, stays)]
+    );
+    assert_eq!(world.news(1), []);
+}
+
+#[test]
+fn subscription_to_a_folder_ends_with_it() {
+    let removed = Event::Lifecycle(LifecycleEvent::Removed);
+    let world = World::new();
+    world.create("Short");
     world.subscribe(1, Some("Short"));
-    world.write(AccountWrite::DeleteMailbox {
-        mailbox: MailboxRef::Name("Short".to_owned()),
-    });
-    assert_eq!(world.events(1), [Event::Lifecycle(LifecycleEvent::Removed)]);
+    world.save("Short");
+    world.delete("Short");
+    let [news] = &world.find()[..] else {
+        panic!("one subscription has news");
+    };
+    assert_eq!(news.events, [removed]);
+    // Until that is told, the record says so, and nothing else.
+    let untold = world.untold(1).unwrap();
+    let waiting: Vec<Event> = untold.waiting.iter().map(|it| it.event).collect();
+    assert_eq!(waiting, [removed]);
+    assert!(world.find_while_telling(&[1]).is_empty());
+    let next = world.other(2);
+    assert!(next.find().is_empty(), "the first tells");
+    drop(world.store);
+    let inherited = next.find().remove(0).inherited.unwrap();
+    assert_eq!(inherited.waiting, untold.waiting);
+    next.keep(vec![(1, Untold::default())]);
+    assert!(subscribers(&next.store, NOW).unwrap().all.is_empty());
+}
+
+#[test]
+fn subscription_to_a_folder_that_nobody_is_told_the_end_of_is_gone_at_once() {
+    let world = World::new();
+    world.create("Short");
+    world.subscribe(1, Some("Short"));
+    let mut subscription = Subscription::read(&world.record(1)).unwrap();
+    subscription.lifecycle_url = None;
+    let record = subscription.to_record(1, world.account, LATER);
+    let write = DirectoryWrite::PutRecord(record);
+    world.store.write_directory(NOW, vec![write]).unwrap();
+    world.delete("Short");
+    world.find();
     assert!(subscribers(&world.store, NOW).unwrap().all.is_empty());
-    assert_eq!(world.events(1), []);
 }
 
 #[test]
@@ -486,8 +545,7 @@ fn what_is_found_waits_in_the_record_until_it_was_told() {
     assert_eq!(instances(&untold), [first]);
     // While it tells of that, more happens.
     let (_, second) = world.save("INBOX");
-    let telling = BTreeSet::from([1]);
-    let found = news(&world.store, NOW, world.account, &telling).unwrap();
+    let found = world.find_while_telling(&[1]);
     assert!(found[0].inherited.is_none());
     assert_eq!(found[0].events.len(), 1);
     let mut untold = world.untold(1).unwrap();

@@ -88,6 +88,20 @@ impl Untold {
         event
     }
 
+    /// The subscription is removed: that waits, and nothing else, if there is anybody to be told.
+    pub fn remove(&mut self, now: UnixTime, has_lifecycle: bool) -> Event {
+        let event = Event::Lifecycle(LifecycleEvent::Removed);
+        let waiting = Waiting { event, since: now };
+        self.waiting = has_lifecycle.then_some(waiting).into_iter().collect();
+        event
+    }
+
+    /// Whether it waits that the subscription is removed.
+    pub fn is_removal(&self) -> bool {
+        let removed = Event::Lifecycle(LifecycleEvent::Removed);
+        self.waiting.iter().any(|waiting| waiting.event == removed)
+    }
+
     /// It is told by this process, if there is anything to be told.
     pub fn told_by(&self, teller: &str) -> Option<Self> {
         let is_something = !self.waiting.is_empty();

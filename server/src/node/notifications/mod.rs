@@ -329,7 +329,7 @@ impl Notifications {
                 return true;
             }
             // What was never read before may be newer than what was read now.
-            if !before.contains_key(&name.key) || queue.outlives_subscription() {
+            if !before.contains_key(&name.key) {
                 return true;
             }
             queue.abandon();
@@ -459,7 +459,7 @@ impl Notifications {
         }
         self.queues.retain(|_, queue| {
             let is_over = queue.subscriber.expires_at <= now.unix;
-            !is_over || queue.is_posting() || queue.outlives_subscription()
+            !is_over || queue.is_posting()
         });
         let is_due = |queue: &Queue| {
             let account = queue.subscriber.account;

@@ -95,12 +95,6 @@ impl Queue {
         is_idle.then(|| self.retry_at.unwrap_or_default())
     }
 
-    /// Whether it is to be told although there is no such subscription any more.
-    pub(super) fn outlives_subscription(&self) -> bool {
-        let removed = Event::Lifecycle(LifecycleEvent::Removed);
-        self.waiting().any(|waiting| waiting.event == removed)
-    }
-
     /// What waits, in order; the first of it may be being posted.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.entries.iter().map(|entry| &entry.waiting)

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rmail_proto::{DateTime, Flags};
+use rmail_proto::{DateTime, Flags, MailboxId};
 use rmail_store::{AccountWrite, Content, MailboxRef, NewMessage, Store};
 use serde_json::Value;
 
@@ -51,15 +51,19 @@ const LIFE: &str = "https://hooks.example/life";
 
 impl Site {
     fn subscribe(&mut self, account: AccountId, key: u128) {
+        self.subscribe_to(account, key, None);
+    }
+
+    fn subscribe_to(&mut self, account: AccountId, key: u128, folder: Option<MailboxId>) {
         let subscription = Subscription {
             resource: "me/messages".to_owned(),
-            folder: None,
+            folder: folder.map(|folder| folder.to_string()),
             kinds: ChangeKind::ALL.to_vec(),
             notification_url: HOOK.to_owned(),
             lifecycle_url: Some(LIFE.to_owned()),
             client_state: None,
             tls_version: None,
-            marks: Marks::now(&*self.world.store, account, None).unwrap(),
+            marks: Marks::now(&*self.world.store, account, folder).unwrap(),
             untold: None,
         };
         let expires_at = UnixTime(self.now.unix.0 + 24 * 60 * 60);
@@ -140,6 +144,11 @@ impl Site {
     }
 }
 
+fn write_to(store: &dyn Store, account: AccountId, write: AccountWrite) {
+    let written = store.write_account(START, account, vec![write], &[]);
+    written.unwrap().results.remove(0).unwrap();
+}
+
 fn save_to(store: &dyn Store, account: AccountId, count: usize) {
     let message = NewMessage {
         content: Content::Inline(Bytes::from_static(b"Subject: x\r\n\r\n")),
@@ -151,8 +160,7 @@ fn save_to(store: &dyn Store, account: AccountId, count: usize) {
         mailbox: MailboxRef::Name("INBOX".to_owned()),
         messages: vec![message; count],
     };
-    let written = store.write_account(START, account, vec![write], &[]);
-    written.unwrap().results.remove(0).unwrap();
+    write_to(store, account, write);
 }
 
 fn is_post(job: &Job) -> bool {
@@ -424,6 +432,38 @@ fn what_waits_when_the_process_ends_is_told_by_the_next() {
     site.restart();
     site.wait(Duration::from_secs(3600));
     assert!(site.targets.take().is_empty());
+}
+
+#[test]
+fn end_of_a_folder_is_told_by_the_next_process() {
+    let mut site = Site::new();
+    let account = site.make_account();
+    let sent = MailboxRef::Name("Sent".to_owned());
+    let folder = site.world.store.status(account, &sent).unwrap().mailbox;
+    site.subscribe_to(account, 1, Some(folder));
+    site.wait_settled();
+    site.targets.answer(503);
+    let delete = AccountWrite::DeleteMailbox { mailbox: sent };
+    write_to(&*site.world.store, account, delete);
+    site.hear(&format!("account {}", account.0));
+    site.wait_settled();
+    let heard = site.targets.take();
+    assert_eq!(counts(&heard), [(LIFE, 1)]);
+    let told = &heard[0].1["value"][0];
+    assert_eq!(told["lifecycleEvent"], "subscriptionRemoved");
+    site.restart();
+    site.targets.answer(202);
+    site.wait_settled();
+    let heard = site.targets.take();
+    assert_eq!(counts(&heard), [(LIFE, 1)]);
+    assert_eq!(heard[0].1["value"][0], *told);
+    site.wait_settled();
+    site.restart();
+    site.wait(Duration::from_secs(3600));
+    assert!(site.targets.take().is_empty());
+    let kind = rmail_store::RecordKind::Subscription;
+    let records = site.world.store.records(site.now.unix, kind, None);
+    assert_eq!(records.unwrap(), []);
 }
 
 #[test]

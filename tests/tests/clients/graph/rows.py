@@ -18,7 +18,7 @@ import traceback
 import urllib.parse
 from email.message import EmailMessage
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 ROWS = []
 

@@ -16,7 +16,7 @@ const {
     ResponseType,
 } = require("@microsoft/microsoft-graph-client");
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 const PAGES = 25;
 const SMALL = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256));
 

@@ -160,7 +160,9 @@ fn own(cx: &Cx<'_>) -> Result<Vec<Record>, Failure> {
     let records = cx
         .store()
         .records(cx.now(), RecordKind::Subscription, account);
-    Ok(records?)
+    let mut records = records?;
+    records.retain(|record| Subscription::read(record).is_none_or(|it| !it.is_over()));
+    Ok(records)
 }
 
 /// The one that the path names. Those of others are not there.
@@ -170,8 +172,8 @@ fn named(cx: &Cx<'_>) -> Result<(Record, Subscription), Failure> {
     let record = cx.store().record(cx.now(), RecordKind::Subscription, key)?;
     let record = record.filter(|record| record.account == Some(cx.account().id));
     let record = record.ok_or_else(refuse)?;
-    let subscription = Subscription::read(&record).ok_or_else(refuse)?;
-    Ok((record, subscription))
+    let subscription = Subscription::read(&record).filter(|it| !it.is_over());
+    Ok((record, subscription.ok_or_else(refuse)?))
 }
 
 fn tell(cx: &Cx<'_>, record: &Record, subscription: &Subscription) -> Value {

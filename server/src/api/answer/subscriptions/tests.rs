@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -23,6 +24,7 @@ use crate::{
         odata::Options,
         prefer::Preferences,
         service::{ApiKeys, Service},
+        subscriptions::search,
         time::write_time,
         token::{Claims, Subject},
     },
@@ -253,6 +255,40 @@ fn subscription_is_made_shown_listed_renewed_and_deleted() {
         (status, code(&told)),
         (Status::NOT_FOUND, "ResourceNotFound")
     );
+}
+
+#[test]
+fn subscription_to_a_folder_that_is_gone_is_gone_while_that_is_told() {
+    let world = World::new();
+    let (_, folder) = world.ask(
+        Method::Post,
+        "/v1.0/me/mailFolders",
+        &json!({"displayName": "Short"}),
+    );
+    let folder = format!("me/mailFolders/{}", folder["id"].as_str().unwrap());
+    let mut body = with("resource", json!(format!("{folder}/messages")));
+    body["lifecycleNotificationUrl"] = json!(HOOK);
+    let (_, made) = world.create(&body);
+    let path = format!("/v1.0/{folder}/permanentDelete");
+    let (status, _) = world.ask(Method::Post, &path, &Value::Null);
+    assert_eq!(status, Status::NO_CONTENT);
+    let ann = Address::parse("ann@example.com").unwrap();
+    let account = world.store.account_by_address(&ann).unwrap().unwrap().id;
+    let news = search::news(&world.store, NOW, account, &BTreeSet::new());
+    assert_eq!(news.unwrap()[0].events.len(), 1);
+    let waiting = search::subscribers(&world.store, NOW).unwrap();
+    assert_eq!(waiting.all.len(), 1);
+    let (_, listed) = world.ask(Method::Get, "/v1.0/subscriptions", &Value::Null);
+    assert_eq!(listed["value"], json!([]));
+    let renewal = json!({"expirationDateTime": "2027-01-16T09:00:00Z"});
+    for (method, body) in [
+        (Method::Get, Value::Null),
+        (Method::Patch, renewal),
+        (Method::Delete, Value::Null),
+    ] {
+        let (status, _) = world.ask(method, &path_of(&made), &body);
+        assert_eq!(status, Status::NOT_FOUND, "{method:?}");
+    }
 }
 
 #[test]
