@@ -9,6 +9,7 @@ use std::{
 };
 
 use rmail_tests::{http::HttpClient, lines::Door};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -170,6 +171,18 @@ fn many_clients(daemon: &Daemon, token: &str, round: u32) -> Result<()> {
     }
 }
 
+/// What a client looks for in a page. It has the processors that the daemon could have.
+#[derive(Default, Deserialize)]
+struct Page<'p> {
+    #[serde(borrow)]
+    value: Vec<Listed<'p>>,
+}
+
+#[derive(Deserialize)]
+struct Listed<'p> {
+    id: &'p str,
+}
+
 fn work(mut client: HttpClient, token: &str, number: usize) -> Worked {
     client.set_token(token);
     let mut worked = Worked::default();
@@ -178,11 +191,12 @@ fn work(mut client: HttpClient, token: &str, number: usize) -> Worked {
         if Instant::now() >= until {
             break;
         }
-        let page = timed(&mut worked.lists, &mut worked.errors, 200, || {
+        let content = timed(&mut worked.lists, &mut worked.errors, 200, || {
             client.try_request("GET", PAGE, &[], b"")
         });
+        let page: Page<'_> = serde_json::from_slice(&content).unwrap_or_default();
         // Each has messages of its own on the page.
-        let id = page["value"][number]["id"].as_str().unwrap_or_default();
+        let id = page.value.get(number).map_or("", |message| message.id);
         let change = json!({"isRead": turn % 2 == 0});
         send(
             &mut client,
@@ -229,12 +243,12 @@ fn timed(
     errors: &mut Vec<String>,
     status: u16,
     request: impl FnOnce() -> std::io::Result<rmail_tests::http::HttpAnswer>,
-) -> Value {
+) -> Vec<u8> {
     let started_at = Instant::now();
     match request() {
         Ok(answer) if answer.status == status => {
             times.push(started_at.elapsed());
-            serde_json::from_slice(&answer.body).unwrap_or_default()
+            answer.body
         }
         Ok(answer) => {
             errors.push(format!(
@@ -242,11 +256,11 @@ fn timed(
                 answer.status,
                 String::from_utf8_lossy(&answer.body)
             ));
-            Value::Null
+            Vec::new()
         }
         Err(error) => {
             errors.push(error.to_string());
-            Value::Null
+            Vec::new()
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Passwords that were verified a moment ago.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
+use hashlink::LruCache;
 use rmail_proto::{AccountId, Instant, Now, Secret};
 use rmail_store::Account;
 
@@ -18,16 +19,12 @@ use crate::limits;
 /// first.
 pub struct PasswordCache {
     key: hmac::Key,
-    entries: BTreeMap<AccountId, Entry>,
-    /// Accounts by when they were used last, as counted by `uses`.
-    by_use: BTreeMap<u64, AccountId>,
-    uses: u64,
+    entries: LruCache<AccountId, Entry>,
 }
 
 struct Entry {
     tag: hmac::Tag,
     until: Instant,
-    used: u64,
 }
 
 impl fmt::Debug for PasswordCache {
@@ -43,9 +40,7 @@ impl PasswordCache {
     pub fn new(key: &[u8; 32]) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
-            entries: BTreeMap::new(),
-            by_use: BTreeMap::new(),
-            uses: 0,
+            entries: LruCache::new(limits::PASSWORD_CACHE_ENTRIES),
         }
     }
 
@@ -53,7 +48,7 @@ impl PasswordCache {
     /// changed since.
     pub fn knows(&mut self, now: Now, account: &Account, password: &Secret<String>) -> bool {
         let tag = self.tag(account, password);
-        let Some(entry) = self.entries.get_mut(&account.id) else {
+        let Some(entry) = self.entries.peek(&account.id) else {
             return false;
         };
         if now.at >= entry.until {
@@ -61,39 +56,22 @@ impl PasswordCache {
             return false;
         }
         let equal = constant_time::verify_slices_are_equal(entry.tag.as_ref(), tag.as_ref());
-        if equal.is_err() {
-            return false;
-        }
-        self.uses += 1;
-        self.by_use.remove(&entry.used);
-        entry.used = self.uses;
-        self.by_use.insert(self.uses, account.id);
-        true
+        // This makes it the one that was used last.
+        equal.is_ok() && self.entries.get(&account.id).is_some()
     }
 
     /// Remembers a password that has just been verified against this account's record.
     pub fn remember(&mut self, now: Now, account: &Account, password: &Secret<String>) {
-        self.forget(account.id);
-        if self.entries.len() >= limits::PASSWORD_CACHE_ENTRIES {
-            let longest_unused = self.by_use.first_key_value().map(|(_, account)| *account);
-            self.forget(longest_unused.expect("every entry is in the order of use"));
-        }
-        let tag = self.tag(account, password);
-        self.uses += 1;
         let entry = Entry {
-            tag,
+            tag: self.tag(account, password),
             until: now.at + limits::PASSWORD_CACHE_TIME,
-            used: self.uses,
         };
         self.entries.insert(account.id, entry);
-        self.by_use.insert(self.uses, account.id);
     }
 
     /// Forgets an account.
     pub fn forget(&mut self, account: AccountId) {
-        if let Some(entry) = self.entries.remove(&account) {
-            self.by_use.remove(&entry.used);
-        }
+        self.entries.remove(&account);
     }
 
     fn tag(&self, account: &Account, password: &Secret<String>) -> hmac::Tag {
@@ -156,7 +134,7 @@ mod tests {
         assert!(!cache.knows(now(last_second), &alice, &secret("wrong")));
         assert!(!cache.knows(now(last_second), &account(2), &secret("right")));
         assert!(!cache.knows(now(last_second + 1), &alice, &secret("right")));
-        assert!(cache.entries.is_empty() && cache.by_use.is_empty());
+        assert!(cache.entries.is_empty());
     }
 
     #[test]
@@ -188,7 +166,6 @@ mod tests {
         assert!(cache.knows(now(0), &account(0), &secret("x")));
         cache.remember(now(0), &account(count), &secret("x"));
         assert_eq!(cache.entries.len(), limits::PASSWORD_CACHE_ENTRIES);
-        assert_eq!(cache.by_use.len(), limits::PASSWORD_CACHE_ENTRIES);
         assert!(cache.knows(now(0), &account(0), &secret("x")));
         assert!(!cache.knows(now(0), &account(1), &secret("x")));
         assert!(cache.knows(now(0), &account(count), &secret("x")));

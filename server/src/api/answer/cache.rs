@@ -1,11 +1,11 @@
 //! What was read and taken apart before: contents of messages never change.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use hashlink::LruCache;
 use rmail_proto::EmailId;
 
 use crate::{api::resources::Parsed, limits};
@@ -16,16 +16,21 @@ pub struct Caches {
     parsed: Mutex<Table>,
 }
 
-#[derive(Default)]
 struct Table {
-    uses: u64,
     bytes: usize,
-    entries: BTreeMap<EmailId, Entry>,
-    by_use: BTreeMap<u64, EmailId>,
+    entries: LruCache<EmailId, Entry>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            bytes: 0,
+            entries: LruCache::new_unbounded(),
+        }
+    }
 }
 
 struct Entry {
-    used: u64,
     bytes: usize,
     parsed: Arc<Parsed>,
 }
@@ -40,14 +45,8 @@ impl Caches {
     /// What a content says, if it is remembered.
     pub(super) fn find(&self, id: EmailId) -> Option<Arc<Parsed>> {
         let mut table = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        table.uses += 1;
-        let uses = table.uses;
-        let entry = table.entries.get_mut(&id)?;
-        let before = std::mem::replace(&mut entry.used, uses);
-        let parsed = Arc::clone(&entry.parsed);
-        table.by_use.remove(&before);
-        table.by_use.insert(uses, id);
-        Some(parsed)
+        let entry = table.entries.get(&id);
+        entry.map(|entry| Arc::clone(&entry.parsed))
     }
 
     pub(super) fn remember(&self, id: EmailId, parsed: &Arc<Parsed>) {
@@ -59,21 +58,13 @@ impl Caches {
         if table.entries.contains_key(&id) {
             return;
         }
-        table.uses += 1;
-        let used = table.uses;
-        let entry = Entry {
-            used,
-            bytes,
-            parsed: Arc::clone(parsed),
-        };
         table.bytes += bytes;
-        table.by_use.insert(used, id);
-        table.entries.insert(id, entry);
+        let parsed = Arc::clone(parsed);
+        table.entries.insert(id, Entry { bytes, parsed });
         while table.bytes > limits::PARSED_CACHE_BYTES
-            && let Some((_, oldest)) = table.by_use.pop_first()
-            && let Some(entry) = table.entries.remove(&oldest)
+            && let Some((_, oldest)) = table.entries.remove_lru()
         {
-            table.bytes -= entry.bytes;
+            table.bytes -= oldest.bytes;
         }
     }
 }
@@ -113,7 +104,8 @@ mod tests {
             assert!(caches.find(EmailId(0)).is_some(), "it is used all the time");
             let table = caches.parsed.lock().unwrap();
             assert!(table.bytes <= limits::PARSED_CACHE_BYTES);
-            assert_eq!(table.entries.len(), table.by_use.len());
+            let bytes: usize = table.entries.iter().map(|(_, entry)| entry.bytes).sum();
+            assert_eq!(table.bytes, bytes);
         }
         assert!(caches.find(EmailId(1)).is_none());
         assert!(caches.find(EmailId(99)).is_some());
