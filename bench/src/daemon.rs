@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ pub(crate) const PASSWORD: &str = "secret";
 /// A running daemon; ended when it is dropped.
 pub(crate) struct Daemon {
     process: Child,
+    binary: PathBuf,
     /// When its process was started.
     pub(crate) started_at: Instant,
     /// Removed with all mail in the end.
@@ -75,6 +76,7 @@ impl Daemon {
         let process = Command::new(&binary).current_dir(folder.path()).spawn()?;
         let daemon = Self {
             process,
+            binary,
             started_at,
             folder,
             smtp_port: ports[0],
@@ -84,11 +86,15 @@ impl Daemon {
             http_port: ports[5],
             ports,
         };
-        for port in &daemon.ports {
+        daemon.wait_until_served()?;
+        Ok(daemon)
+    }
+
+    fn wait_until_served(&self) -> Result<()> {
+        for port in &self.ports {
             wait_for(*port)?;
         }
-        wait_for_greeting(daemon.smtp_port)?;
-        Ok(daemon)
+        wait_for_greeting(self.smtp_port)
     }
 
     /// The largest resident memory since the start or the last reset.
@@ -135,18 +141,19 @@ impl Daemon {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// Keeps all its threads, and those to come, to one processor: the last one, so that others are
-    /// left to its clients.
-    pub(crate) fn keep_to_one_processor(&self) -> Result<()> {
+    /// Starts it anew, as on a machine of one processor: the last one, so that others are left to
+    /// its clients.
+    pub(crate) fn restart_on_one_processor(&mut self) -> Result<()> {
         let last = thread::available_parallelism()?.get() - 1;
-        let output = Command::new("taskset")
-            .args(["--all-tasks", "--cpu-list", "--pid", &last.to_string()])
-            .arg(self.process.id().to_string())
-            .output()?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into()),
-        }
+        self.process.kill()?;
+        self.process.wait()?;
+        self.started_at = Instant::now();
+        self.process = Command::new("taskset")
+            .args(["--cpu-list", &last.to_string()])
+            .arg(&self.binary)
+            .current_dir(self.folder.path())
+            .spawn()?;
+        self.wait_until_served()
     }
 
     fn proc_file(&self, name: &str) -> String {

@@ -33,9 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Fills a mailbox, and prints what the API does with it.
 pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
-    let daemon = Daemon::start(binary)?;
+    let mut daemon = Daemon::start(binary)?;
     fill(&daemon, messages)?;
-    let mut client = client(&daemon);
+    let mut client = new_client(&daemon);
     let token = client.log_in(USER, PASSWORD);
     wait_for_messages(&mut client, messages)?;
     pages(&daemon, &mut client, messages)?;
@@ -45,12 +45,14 @@ pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
     }
     let grown = daemon.proportional_kib()? - before;
     println!("memory: {before} KiB before {CLIENTS} clients, {grown:+} KiB after them");
-    daemon.keep_to_one_processor()?;
+    daemon.restart_on_one_processor()?;
+    let mut client = new_client(&daemon);
+    client.set_token(&token);
     println!("the same page");
     measure_pages(&daemon, &mut client, "on one processor")
 }
 
-fn client(daemon: &Daemon) -> HttpClient {
+fn new_client(daemon: &Daemon) -> HttpClient {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, daemon.http_port));
     HttpClient::new(Door::clear(address))
 }
@@ -146,7 +148,7 @@ struct Worked {
 fn many_clients(daemon: &Daemon, token: &str, round: u32) -> Result<()> {
     let all = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| scope.spawn(move || work(client(daemon), token, number)))
+            .map(|number| scope.spawn(move || work(new_client(daemon), token, number)))
             .collect();
         let mut all = Worked::default();
         for worked in clients {
