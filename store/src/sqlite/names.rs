@@ -89,18 +89,20 @@ impl Batch<'_> {
     }
 
     /// Remembers which messages go with a mailbox, and which left it before. Those of earlier
-    /// operations are forgotten once later ones have brought as many as are to be kept.
+    /// operations are forgotten once later ones have brought as many as are to be kept. An operation
+    /// takes messages out of one mailbox, so no two of them have one MODSEQ and UID; if they had,
+    /// the mailbox would go all the same.
     fn keep_departures(&mut self, mailbox: &MailboxRow) -> Result<()> {
         let modseq = to_sql(self.modseq());
         let (gone, row) = (MailboxRow::GONE, mailbox.row);
         self.connection
             .prepare_cached(
-                "INSERT INTO vanished SELECT ?1, ?2, uid, instance_id FROM messages \
+                "INSERT OR REPLACE INTO vanished SELECT ?1, ?2, uid, instance_id FROM messages \
                  WHERE mailbox = ?3",
             )?
             .execute(params![gone, modseq, row])?;
         self.connection
-            .prepare_cached("UPDATE vanished SET mailbox = ?1 WHERE mailbox = ?2")?
+            .prepare_cached("UPDATE OR REPLACE vanished SET mailbox = ?1 WHERE mailbox = ?2")?
             .execute([gone, row])?;
         self.connection
             .prepare_cached(
