@@ -89,9 +89,10 @@ impl Batch<'_> {
     }
 
     /// Remembers which messages go with a mailbox, and which left it before. Those of earlier
-    /// operations are forgotten once later ones have brought as many as are to be kept. An operation
-    /// takes messages out of one mailbox, so no two of them have one MODSEQ and UID; if they had,
-    /// the mailbox would go all the same.
+    /// operations are forgotten once later ones have brought as many as are to be kept.
+    ///
+    /// An operation takes messages out of one mailbox, so no two of them have one MODSEQ and UID;
+    /// if they had, the mailbox would go all the same.
     fn keep_departures(&mut self, mailbox: &MailboxRow) -> Result<()> {
         let modseq = to_sql(self.modseq());
         let (gone, row) = (MailboxRow::GONE, mailbox.row);
