@@ -400,6 +400,17 @@ impl Daemon {
         child.wait_with_output().expect("the command ends")
     }
 
+    /// What a command says that must succeed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Waits until this command says this; all that it says then. What is logged of a message is
     /// not in the spool yet, where the command line looks.
     ///
@@ -409,11 +420,9 @@ impl Daemon {
     pub fn wait_for_command(&self, arguments: &[&str], text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
-            let output = self.command(arguments, "");
-            assert!(output.status.success(), "{arguments:?}: {output:?}");
-            let said = String::from_utf8_lossy(&output.stdout);
+            let said = self.ask(arguments);
             if said.contains(text) {
-                return said.into_owned();
+                return said;
             }
             assert!(
                 Instant::now() < until,

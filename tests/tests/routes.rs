@@ -53,16 +53,10 @@ fn alice_sends(daemon: &Daemon, to: &[&str]) {
 
 /// Waits until `rmail queue why` says this of the one message that is there; all that it says.
 fn wait_for_why(daemon: &Daemon, text: &str) -> String {
-    let listed = queue(daemon, &["list", "--json"]);
+    let listed = daemon.ask(&["queue", "list", "--json"]);
     let listed: Value = serde_json::from_str(&listed).expect("it is JSON");
     let id = listed[0]["id"].as_str().expect("there is a message");
     daemon.wait_for_command(&["queue", "why", id], text)
-}
-
-fn queue(daemon: &Daemon, arguments: &[&str]) -> String {
-    let output = daemon.command(&[&["queue"], arguments].concat(), "");
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn where_required_tls_is_not_offered_nothing_is_sent(kind: Kind) {
@@ -141,7 +135,7 @@ fn wrong_password_is_told_and_the_right_one_lets_mail_go(kind: Kind) {
     daemon.change_config(&json!({ "relay": { "smarthost_password": SMARTHOST_PASSWORD } }));
     daemon.hang_up();
     daemon.wait_for_log("configuration read again");
-    queue(&daemon, &["retry", "--domain", "example.net"]);
+    daemon.ask(&["queue", "retry", "--domain", "example.net"]);
     smarthost.wait_for_mail((BOB, PASSWORD), "Subject: a letter");
     daemon.finish();
     smarthost.finish();
@@ -184,7 +178,7 @@ fn mail_on_a_hold_route_goes_when_it_is_released(kind: Kind) {
     daemon.hang_up();
     daemon.wait_for_log("configuration read again");
     assert_eq!(sink.connections(), 0, "a route alone releases nothing");
-    queue(&daemon, &["release", "--held"]);
+    daemon.ask(&["queue", "release", "--held"]);
     let arrived = sink.wait_for(|taken| taken.first().cloned());
     assert!(arrived.is_some_and(|it| it.content.contains("Subject: a letter")));
     daemon.finish();

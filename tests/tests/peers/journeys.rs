@@ -96,7 +96,7 @@ pub(crate) fn mail_that_the_peer_puts_off_goes_after_queue_retry(town: &Town) {
     let (bob, later) = (town.at_peer("bob"), town.at_peer("later"));
     town.alice_sends(&[&bob, &later], &letter(ALICE, "Hi\r\n"));
     town.rmail.wait_for_log("put off");
-    let listed = queue(town, &["list"]);
+    let listed = town.rmail.ask(&["queue", "list"]);
     let id = listed
         .split_whitespace()
         .find(|word| word.len() == 17 && word.chars().all(|it| it.is_ascii_alphanumeric()));
@@ -106,17 +106,9 @@ pub(crate) fn mail_that_the_peer_puts_off_goes_after_queue_retry(town: &Town) {
     town.peer.wait_for_mail(&format!("Delivered-To: {bob}"));
     assert_eq!(town.peer.mails().len(), 1, "bob alone has his already");
     town.peer.open_up();
-    queue(town, &["retry", "--domain", town.domain]);
+    town.rmail.ask(&["queue", "retry", "--domain", town.domain]);
     town.peer.wait_for_mail(&format!("Delivered-To: {later}"));
     assert_eq!(town.peer.mails().len(), 2, "bob gets his once");
-}
-
-/// `rmail queue`, and what it says.
-fn queue(town: &Town, arguments: &[&str]) -> String {
-    let output = town.rmail.command(&[&["queue"], arguments].concat(), "");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    said
 }
 
 pub(crate) fn wishes_for_reports_reach_the_peer(town: &Town) {
@@ -184,6 +176,6 @@ pub(crate) fn mail_in_circles_ends_in_a_report(town: &Town) {
     town.alice_sends(&["anybody@loop.example"], &letter(ALICE, "Hi\r\n"));
     let report = town.wait_for_alices("Action: failed");
     assert!(report.contains("anybody@loop.example"), "{report}");
-    let list = queue(town, &["list"]);
+    let list = town.rmail.ask(&["queue", "list"]);
     assert!(!list.contains("loop.example"), "it goes on:\n{list}");
 }
