@@ -41,8 +41,8 @@ use crate::{
 /// answered, everything else ends. On `Shutdown`, what is being received or asked is finished,
 /// and 421 takes the place of the next command.
 ///
-/// Permanent refusals are counted; too many without an accepted message between them end the
-/// session, after the last one was told.
+/// Permanent refusals are counted, those of one message's chunks as one; too many without an
+/// accepted message between them end the session, after the last one was told.
 pub struct Server {
     config: Config,
     entropy: Entropy,
@@ -62,6 +62,9 @@ pub struct Server {
     hello: Option<Hello>,
     identity: Option<Identity>,
     open: Option<Open>,
+    /// Whether a message by BDAT was refused whose last chunk is yet to come: a client that
+    /// pipelines can't know, and has made one error only.
+    refused_chunks: bool,
     started_at: Instant,
     errors: u32,
     auth_failures: u32,
@@ -78,7 +81,7 @@ enum State {
     Asking { call: CallId, question: Question },
     Data(Box<Data>),
     Chunk(Box<Chunk>),
-    Dropping { left_bytes: u64, refusal: Refusal },
+    Dropping(Dropped),
     Finishing(Box<(Transaction, Upload)>),
     Committing { call: CallId, id: String },
     Closed(Close),
@@ -107,6 +110,15 @@ struct Chunk {
     size_bytes: u64,
     left_bytes: u64,
     last: bool,
+}
+
+/// The octets of a BDAT that is refused.
+#[derive(Debug)]
+struct Dropped {
+    left_bytes: u64,
+    refusal: Refusal,
+    /// As an error; not so the rest of a message whose refusal was counted.
+    counts: bool,
 }
 
 /// What came by BDAT so far.
@@ -154,6 +166,7 @@ impl Server {
             hello: None,
             identity: None,
             open: None,
+            refused_chunks: false,
             started_at: now.at,
             errors: 0,
             auth_failures: 0,
@@ -250,7 +263,7 @@ impl Server {
             State::Handshake
             | State::Command
             | State::Exchange(_)
-            | State::Dropping { .. }
+            | State::Dropping(_)
             | State::Closed(_) => {}
         }
         self.reset_transaction();
@@ -319,7 +332,7 @@ impl Server {
             | State::Command
             | State::Exchange(_)
             | State::Asking { .. }
-            | State::Dropping { .. }
+            | State::Dropping(_)
             | State::Finishing(_)
             | State::Committing { .. }
             | State::Closed(_) => match &mut self.open {
@@ -373,7 +386,7 @@ impl Server {
             | State::Asking { .. }
             | State::Data(_)
             | State::Chunk(_)
-            | State::Dropping { .. } => self.close(now, Close::Flush),
+            | State::Dropping(_) => self.close(now, Close::Flush),
         }
     }
 
@@ -387,7 +400,7 @@ impl Server {
             State::Asking { .. }
             | State::Data(_)
             | State::Chunk(_)
-            | State::Dropping { .. }
+            | State::Dropping(_)
             | State::Finishing(_)
             | State::Committing { .. } => self.shutdown_at = Some(grace_until),
         }
@@ -407,8 +420,8 @@ impl Connection for Server {
             State::Command | State::Exchange(_) => self.handle_line(now, input),
             State::Data(_) => self.handle_data(now, input),
             State::Chunk(_) => self.handle_chunk(now, input),
-            State::Dropping { left_bytes, .. } => {
-                let left = usize::try_from(*left_bytes).unwrap_or(usize::MAX);
+            State::Dropping(dropped) => {
+                let left = usize::try_from(dropped.left_bytes).unwrap_or(usize::MAX);
                 let take = input.len().min(limits::UPLOAD_CHUNK_BYTES).min(left);
                 self.handle_dropped(now, take);
                 take

@@ -199,6 +199,35 @@ fn limit_holds_over_all_chunks() {
     );
 }
 
+/// A client that pipelines has sent them all before it reads the first refusal.
+#[test]
+fn chunks_of_a_refused_message_are_one_error() {
+    let limited = Config {
+        message_bytes_max: 5,
+        ..config(Listener::Inbound, Tls::Unavailable)
+    };
+    let mut client = connect(limited);
+    client.send(b"EHLO a.b\r\n");
+    client.take_sent();
+    for _ in 1..limits::SMTP_ERRORS_MAX {
+        start(&mut client);
+        client.send(b"BDAT 6\r\nabcdef");
+        client.play("S: 552 5.3.4 *");
+        for _ in 0..limits::SMTP_ERRORS_MAX {
+            client.send(b"BDAT 1\r\ng");
+            client.play("S: 503 5.5.1 *");
+        }
+        client.send(b"BDAT 1 LAST\r\nh");
+        client.play("S: 503 5.5.1 *");
+    }
+    assert_eq!(client.closed, None);
+    client.send(b"BDAT 1 LAST\r\ni");
+    client.play(
+        "S: 503 5.5.1 *
+         S: 421 4.7.0 Too many errors*",
+    );
+}
+
 /// The time between chunks is the message's as well.
 #[test]
 fn message_in_small_chunks_is_given_up_like_one_that_trickles() {

@@ -32,7 +32,7 @@ impl Server {
             State::Command | State::Exchange(_) => (Timer::Command, limits::SMTP_COMMAND_TIMEOUT),
             State::Data(_)
             | State::Chunk(_)
-            | State::Dropping { .. }
+            | State::Dropping(_)
             | State::Asking { .. }
             | State::Finishing(_)
             | State::Committing { .. }
@@ -47,7 +47,7 @@ impl Server {
     /// When a message is late. That includes the time between the chunks of one message.
     pub(super) fn content_timeout(&self) -> Option<Timeout> {
         let is_awaited = match &self.state {
-            State::Data(_) | State::Chunk(_) | State::Dropping { .. } => true,
+            State::Data(_) | State::Chunk(_) | State::Dropping(_) => true,
             State::Command => self.open.as_ref().is_some_and(|open| open.chunks.is_some()),
             State::Handshake
             | State::Exchange(_)

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, format, vec::Vec};
 
 use bytes::Bytes;
 
-use super::{Chunk, Chunks, Data, Open, Question, Server, State, queue_calls};
+use super::{Chunk, Chunks, Data, Dropped, Open, Question, Server, State, queue_calls};
 use crate::{
     Action, Close, ForwardPath, Now, UploadId, limits,
     pace::Pace,
@@ -55,6 +55,7 @@ impl Server {
         if let Err(refusal) = self.decide_mail(&mail) {
             return self.refuse(now, refusal);
         }
+        self.refused_chunks = false;
         let call = Call::Mail {
             reverse_path: mail.reverse_path.clone(),
             identity: self.identity.clone(),
@@ -182,13 +183,13 @@ impl Server {
             self.reset_transaction();
             self.start_pace(now);
             let refusal = decision.err().unwrap_or_else(Refusal::mail_required);
-            self.enter(
-                now,
-                State::Dropping {
-                    left_bytes: size_bytes,
-                    refusal,
-                },
-            );
+            let counts = !core::mem::replace(&mut self.refused_chunks, !last);
+            let dropped = Dropped {
+                left_bytes: size_bytes,
+                refusal,
+                counts,
+            };
+            self.enter(now, State::Dropping(dropped));
             return self.handle_dropped(now, 0);
         };
         let received = chunks.unwrap_or_else(|| {
@@ -218,17 +219,19 @@ impl Server {
 
     pub(super) fn handle_dropped(&mut self, now: Now, bytes: usize) {
         self.pace.advance(now.at, bytes);
-        if let State::Dropping {
-            left_bytes,
-            refusal,
-        } = &mut self.state
-        {
-            *left_bytes -= (bytes as u64).min(*left_bytes);
-            if *left_bytes == 0 {
-                let refusal = refusal.clone();
-                self.refuse(now, refusal);
-            }
+        let State::Dropping(dropped) = &mut self.state else {
+            return;
+        };
+        dropped.left_bytes -= (bytes as u64).min(dropped.left_bytes);
+        if dropped.left_bytes > 0 {
+            return;
         }
+        let refusal = dropped.refusal.clone();
+        if dropped.counts {
+            return self.refuse(now, refusal);
+        }
+        self.send(now, reply::write_refusal(&refusal));
+        self.enter(now, State::Command);
     }
 
     pub(super) fn handle_data(&mut self, now: Now, input: &[u8]) -> usize {
@@ -305,6 +308,7 @@ impl Server {
         }
         if last || received.upload.refusal().is_some() {
             // After a refused chunk the transaction is over (RFC 3030 §4.2).
+            self.refused_chunks = !last;
             return self.end_message(now, transaction, received.upload);
         }
         self.open = Some(Open {
