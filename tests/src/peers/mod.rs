@@ -174,6 +174,16 @@ impl Peer {
         Door::clear(self.address())
     }
 
+    /// With more Received fields than that, a message goes in circles for it.
+    pub fn hops_max(&self) -> usize {
+        match self.kind {
+            // `hopcount_limit`
+            PeerKind::Postfix => 50,
+            // `received_headers_max`
+            PeerKind::Exim => 30,
+        }
+    }
+
     /// The id of its first process.
     pub fn process_id(&self) -> u32 {
         self.child.id()
