@@ -19,6 +19,10 @@ use crate::{
 
 const PAGE: &str = "/v1.0/me/mailFolders/inbox/messages?$top=50";
 
+/// Pages that are asked for in turn where each is to be another one: more than the daemon
+/// remembers.
+const PAGES: u32 = 200;
+
 /// Connections that fill the mailbox.
 const SENDERS: u32 = 20;
 
@@ -48,7 +52,7 @@ pub(crate) fn measure(binary: &Path, messages: u32) -> Result<()> {
     daemon.restart_on_one_processor()?;
     let mut client = new_client(&daemon);
     client.set_token(&token);
-    println!("the same page");
+    println!("the same");
     measure_pages(&daemon, &mut client, "on one processor")
 }
 
@@ -104,7 +108,7 @@ fn wait_for_messages(client: &mut HttpClient, messages: u32) -> Result<()> {
     Err("the messages did not arrive".into())
 }
 
-/// A page, again and again on one connection.
+/// Pages on one connection.
 fn pages(daemon: &Daemon, client: &mut HttpClient, messages: u32) -> Result<()> {
     let first = client.get(PAGE).expect(200);
     let length = first.json()["value"].as_array().map(Vec::len);
@@ -119,17 +123,34 @@ fn pages(daemon: &Daemon, client: &mut HttpClient, messages: u32) -> Result<()> 
 }
 
 fn measure_pages(daemon: &Daemon, client: &mut HttpClient, place: &str) -> Result<()> {
+    let first = |_| PAGE.to_owned();
+    measure_requests(daemon, client, &format!("{place}, the same page"), first)?;
+    let another = |request| format!("{PAGE}&$skip={}", request % PAGES);
+    measure_requests(
+        daemon,
+        client,
+        &format!("{place}, another page each time"),
+        another,
+    )
+}
+
+fn measure_requests(
+    daemon: &Daemon,
+    client: &mut HttpClient,
+    what: &str,
+    target: impl Fn(u32) -> String,
+) -> Result<()> {
     let processor = daemon.processor_time()?;
     let started_at = Instant::now();
     let mut requests = 0_u32;
     while started_at.elapsed() < MEASURED {
-        client.get(PAGE).expect(200);
+        client.get(&target(requests)).expect(200);
         requests += 1;
     }
     let seconds = started_at.elapsed().as_secs_f64();
     let busy = (daemon.processor_time()? - processor).as_secs_f64();
     println!(
-        "  {place}: {:.0} requests/s, {:.0} for each second of a core that the daemon had",
+        "  {what}: {:.0} requests/s, {:.0} for each second of a core that the daemon had",
         f64::from(requests) / seconds,
         f64::from(requests) / busy.max(0.01),
     );

@@ -241,6 +241,9 @@ pub const FILE_NAME_CHARS: usize = 255;
 /// Messages taken apart that the API keeps in memory, in bytes.
 pub const PARSED_CACHE_BYTES: usize = 32 * 1024 * 1024;
 
+/// Pages of messages that the API keeps in memory as they were told, in bytes.
+pub const PAGES_CACHE_BYTES: usize = 8 * 1024 * 1024;
+
 /// Brackets within each other in a client's JSON.
 pub const JSON_DEPTH: usize = 64;
 

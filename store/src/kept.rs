@@ -115,6 +115,18 @@ pub struct MailboxChanges {
     pub departures: Option<Vec<Departure>>,
 }
 
+/// What an account's database looked like at some moment: another one when anything in it may have
+/// changed since. To be compared with one of the same store and account alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AccountVersion {
+    /// Which opening of the database counts.
+    pub(crate) opening: u64,
+    /// Rows that this store has written, those of transactions that failed among them.
+    pub(crate) written_rows: u64,
+    /// Changes with each transaction of somebody else.
+    pub(crate) others: i64,
+}
+
 /// An upload that is under way.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Upload {

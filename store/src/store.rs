@@ -16,9 +16,9 @@ use rmail_proto::{
 };
 
 use crate::{
-    Addressee, Alias, AliasFilter, AliasWrite, Listing, MailboxChanges, MessageChanges,
-    QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite,
-    SpoolWritten, StoreError, StoredMessage, Submission, Upload, UploadWrite,
+    AccountVersion, Addressee, Alias, AliasFilter, AliasWrite, Listing, MailboxChanges,
+    MessageChanges, QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId,
+    SpoolWrite, SpoolWritten, StoreError, StoredMessage, Submission, Upload, UploadWrite,
 };
 
 /// Shorthand.
@@ -548,6 +548,12 @@ pub trait Store: Send + Sync {
     ///
     /// `NoSuchAccount`, `Failed`.
     fn mailbox_changes(&self, account: AccountId, since: ModSeq) -> Result<MailboxChanges>;
+    /// What differs once anything in the account's mail has changed, in any process.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchAccount`, `Failed`.
+    fn account_version(&self, account: AccountId) -> Result<AccountVersion>;
     /// A document of an account.
     ///
     /// # Errors

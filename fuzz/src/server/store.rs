@@ -9,10 +9,10 @@ use rmail_proto::{
     mime::Summary,
 };
 use rmail_store::{
-    Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Listing,
-    MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter, QueuedMessage,
-    QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId, Store,
-    StoreError, StoredMessage, Submission, Upload, Written,
+    Account, AccountVersion, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite,
+    DirectoryWrite, Listing, MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews,
+    QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, StoredMessage, Submission, Upload, Written,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -128,6 +128,10 @@ impl Store for OneMessage {
     }
 
     fn mailbox_changes(&self, _account: AccountId, _since: ModSeq) -> Result<MailboxChanges> {
+        unreachable!("a search asks for messages alone")
+    }
+
+    fn account_version(&self, _account: AccountId) -> Result<AccountVersion> {
         unreachable!("a search asks for messages alone")
     }
 

@@ -1,7 +1,7 @@
 //! `Prefer` (RFC 7240): what a client would like.
 
 /// What is known of a client's preferences; all others are passed over.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Preferences {
     /// `outlook.body-content-type`
     pub body: Option<BodyType>,
@@ -16,7 +16,7 @@ pub struct Preferences {
 }
 
 /// How a body is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum BodyType {
     /// As text.
     Text,

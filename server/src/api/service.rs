@@ -13,7 +13,7 @@ use rmail_proto::{
 };
 
 use super::{
-    answer::Caches,
+    answer::{Caches, Pages},
     discovery::Site,
     error::{ApiError, Family, Occasion},
     exchange::{ContentKind, Exchange, Origin},
@@ -53,6 +53,8 @@ pub struct Service {
     pub site: Site,
     /// What was read before.
     pub caches: Arc<Caches>,
+    /// What was told before.
+    pub pages: Pages,
     keys: ApiKeys,
     router: Router,
 }
@@ -97,6 +99,7 @@ impl Service {
         let secret = api.token_secret.as_ref().unwrap_or(&keys.token_secret);
         Self {
             caches: Arc::default(),
+            pages: Pages::default(),
             site: Site::new(&config),
             tokens: Tokens::new(
                 secret,

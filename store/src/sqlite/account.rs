@@ -20,7 +20,7 @@ use super::{
     mailbox::make_first_mailboxes,
     presence::{list, remove_if_there, stem},
 };
-use crate::{Files, StoreError, limits, store::Result};
+use crate::{AccountVersion, Files, StoreError, limits, store::Result};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/mail_1.sql"),
@@ -41,6 +41,8 @@ pub(super) struct AccountDatabase {
     pub(super) database: Database,
     pub(super) account: AccountId,
     pub(super) folder: PathBuf,
+    /// Which opening this is.
+    opening: u64,
     /// The ceiling that the directory knows of, at least.
     recorded_ceiling: u64,
     /// What was synced here and is not yet recorded in the directory.
@@ -131,6 +133,7 @@ impl AccountDatabase {
             database,
             account: record.account,
             folder: record.folder,
+            opening: around.ids.next_number(),
             recorded_ceiling: marks.modseq_ceiling,
             unrecorded_modseq: None,
         };
@@ -211,6 +214,17 @@ impl AccountDatabase {
         }
         transaction.commit()?;
         Ok(counters)
+    }
+
+    /// Another one when anything may have changed since.
+    pub(super) fn version(&self) -> Result<AccountVersion> {
+        let connection = self.database.connection();
+        let mut statement = connection.prepare_cached("PRAGMA data_version")?;
+        Ok(AccountVersion {
+            opening: self.opening,
+            written_rows: connection.total_changes(),
+            others: statement.query_row([], |row| row.get(0))?,
+        })
     }
 
     /// Records how far this account has come, so that an older copy is known as one. Best effort:

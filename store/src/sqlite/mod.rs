@@ -59,10 +59,11 @@ use self::{
     stages::Stages,
 };
 use crate::{
-    Account, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite, DirectoryWrite, Files,
-    Listing, MailboxChanges, MailboxRef, MailboxState, MessageChanges, PeerNews, QueueFilter,
-    QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite, SpoolWritten, StageId,
-    Store, StoreError, StoredMessage, Submission, Upload, Written, store::Result,
+    Account, AccountVersion, AccountWrite, Addressee, Alias, AliasFilter, AliasWrite,
+    DirectoryWrite, Files, Listing, MailboxChanges, MailboxRef, MailboxState, MessageChanges,
+    PeerNews, QueueFilter, QueuedMessage, QueuedSummary, Record, RecordKind, SpoolId, SpoolWrite,
+    SpoolWritten, StageId, Store, StoreError, StoredMessage, Submission, Upload, Written,
+    store::Result,
 };
 
 /// The store of one `mail_root`, which other processes may share.
@@ -315,6 +316,10 @@ impl Store for SqliteStore {
 
     fn mailbox_changes(&self, account: AccountId, since: ModSeq) -> Result<MailboxChanges> {
         self.with_account(account, |database| database.mailbox_changes(since))
+    }
+
+    fn account_version(&self, account: AccountId) -> Result<AccountVersion> {
+        self.with_account(account, |database| database.version())
     }
 
     fn document(&self, account: AccountId, name: &str) -> Result<Option<String>> {

@@ -9,8 +9,8 @@ use rmail_proto::{
 use rmail_store::{AccountWrite, DirectoryWrite, PeerNews, SqliteStore, Store, StoreError, limits};
 
 use crate::world::{
-    ChangedFiles, NOW, World, delete_messages, id_of, make_account, modseq_of, named, names, save,
-    uid_set, uid_validity_of, uids_in, write, write_directory,
+    ChangedFiles, NOW, World, delete_messages, id_of, make_account, message, modseq_of, named,
+    names, save, uid_set, uid_validity_of, uids_in, write, write_directory,
 };
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -193,6 +193,81 @@ fn two_processes_see_each_others_changes() {
     assert_eq!(changes.changed.len(), 2);
     assert_eq!(uids_in(&one, account, "INBOX"), [1, 2]);
     assert_eq!(one.directory_version(), two.directory_version());
+}
+
+/// See the list of what can be written: [`AccountWrite`].
+#[test]
+fn version_of_an_account_is_another_one_after_each_change_in_any_process() {
+    let world = World::new();
+    let (one, two) = (world.open(), world.open());
+    let account = make_account(&one, "ann@example.com");
+    let others = make_account(&one, "bob@example.com");
+    let seen = |store: &SqliteStore| store.account_version(account).expect("it reads");
+    save(&one, account, "INBOX", "first");
+    let mailbox = id_of(&one, account, "INBOX");
+    let (uids, uid) = (uid_set(&[1]), uid_set(&[1]).iter().next().expect("one"));
+    let name = || "Work".to_owned();
+    let writes = [
+        AccountWrite::Save {
+            mailbox: named("INBOX"),
+            messages: vec![message("second")],
+        },
+        AccountWrite::SetExtras {
+            mailbox,
+            uid,
+            extras: "{}".to_owned(),
+        },
+        AccountWrite::SetDocument {
+            name: name(),
+            value: Some("{}".to_owned()),
+        },
+        AccountWrite::Copy {
+            source: mailbox,
+            uids: uids.clone(),
+            target: named("INBOX"),
+        },
+        AccountWrite::CreateMailbox {
+            name: name(),
+            special_use: None,
+        },
+        AccountWrite::Subscribe {
+            name: name(),
+            subscribed: true,
+        },
+        AccountWrite::RenameMailbox {
+            mailbox: named("Work"),
+            to: "Play".to_owned(),
+        },
+        AccountWrite::StoreFlags {
+            mailbox,
+            uids: uids.clone(),
+            mode: StoreMode::Add,
+            flags: Flags::system(SystemFlags::DELETED),
+            unchanged_since: None,
+        },
+        AccountWrite::Move {
+            source: mailbox,
+            uids,
+            target: named("Play"),
+        },
+        AccountWrite::DeleteMailbox {
+            mailbox: named("Play"),
+        },
+    ];
+    for operation in writes {
+        let (by_itself, by_the_other) = (seen(&one), seen(&two));
+        uids_in(&one, account, "INBOX");
+        save(&one, others, "INBOX", "not hers");
+        assert_eq!((seen(&one), seen(&two)), (by_itself, by_the_other));
+        write(&one, account, operation.clone()).expect("it can be done");
+        assert_ne!(seen(&one), by_itself, "{operation:?}");
+        assert_ne!(seen(&two), by_the_other, "{operation:?}");
+    }
+    let before = seen(&one);
+    drop(one);
+    let one = world.open();
+    let seen = one.account_version(account).expect("it reads");
+    assert_ne!(seen, before, "what another store has seen says nothing");
 }
 
 #[test]

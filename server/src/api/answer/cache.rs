@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,28 +12,8 @@ use rmail_proto::EmailId;
 use crate::{api::resources::Parsed, limits};
 
 /// Contents taken apart, the ones used last; at most [`limits::PARSED_CACHE_BYTES`].
-#[derive(Default)]
 pub struct Caches {
-    parsed: Mutex<Table>,
-}
-
-struct Table {
-    bytes: usize,
-    entries: LruCache<EmailId, Entry>,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            bytes: 0,
-            entries: LruCache::new_unbounded(),
-        }
-    }
-}
-
-struct Entry {
-    bytes: usize,
-    parsed: Arc<Parsed>,
+    parsed: Cache<EmailId, Arc<Parsed>>,
 }
 
 impl fmt::Debug for Caches {
@@ -41,30 +22,70 @@ impl fmt::Debug for Caches {
     }
 }
 
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            parsed: Cache::new(limits::PARSED_CACHE_BYTES),
+        }
+    }
+}
+
 impl Caches {
     /// What a content says, if it is remembered.
     pub(super) fn find(&self, id: EmailId) -> Option<Arc<Parsed>> {
-        let mut table = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = table.entries.get(&id);
-        entry.map(|entry| Arc::clone(&entry.parsed))
+        self.parsed.find(&id)
     }
 
     pub(super) fn remember(&self, id: EmailId, parsed: &Arc<Parsed>) {
         let bytes = weight(parsed);
-        if bytes > limits::PARSED_CACHE_BYTES / 16 {
-            return;
+        self.parsed.remember(id, bytes, Arc::clone(parsed));
+    }
+}
+
+/// Entries that were used last, of so many bytes at most.
+pub(super) struct Cache<K, V> {
+    bytes_max: usize,
+    table: Mutex<Table<K, V>>,
+}
+
+struct Table<K, V> {
+    bytes: usize,
+    /// With their weights.
+    entries: LruCache<K, (usize, V)>,
+}
+
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let table = Table {
+            bytes: 0,
+            entries: LruCache::new_unbounded(),
+        };
+        Self {
+            bytes_max,
+            table: Mutex::new(table),
         }
-        let mut table = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.entries.contains_key(&id) {
-            return;
-        }
-        table.bytes += bytes;
-        let parsed = Arc::clone(parsed);
-        table.entries.insert(id, Entry { bytes, parsed });
-        while table.bytes > limits::PARSED_CACHE_BYTES
-            && let Some((_, oldest)) = table.entries.remove_lru()
+    }
+
+    pub(super) fn find(&self, key: &K) -> Option<V> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = table.entries.get(key);
+        entry.map(|(_, value)| value.clone())
+    }
+
+    /// Keeps this one, in the place of what its key had; not one that would take too much room.
+    pub(super) fn remember(&self, key: K, bytes: usize, value: V) {
+        let is_kept = bytes <= self.bytes_max / 16;
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match is_kept {
+            true => table.entries.insert(key, (bytes, value)),
+            false => table.entries.remove(&key),
+        };
+        table.bytes -= before.map_or(0, |(bytes, _)| bytes);
+        table.bytes += if is_kept { bytes } else { 0 };
+        while table.bytes > self.bytes_max
+            && let Some((_, (oldest, _))) = table.entries.remove_lru()
         {
-            table.bytes -= oldest.bytes;
+            table.bytes -= oldest;
         }
     }
 }
@@ -88,33 +109,45 @@ fn weight(parsed: &Parsed) -> usize {
 mod tests {
     use super::*;
 
-    fn parsed(bytes: usize) -> Arc<Parsed> {
-        Arc::new(Parsed {
-            text: Some("x".repeat(bytes)),
-            ..Parsed::default()
-        })
-    }
+    const BYTES_MAX: usize = 1000;
 
     #[test]
     fn what_was_used_least_goes_first_and_the_bound_holds() {
-        let caches = Caches::default();
-        let each = limits::PARSED_CACHE_BYTES / 20;
-        for id in 0..100 {
-            caches.remember(EmailId(id), &parsed(each));
-            assert!(caches.find(EmailId(0)).is_some(), "it is used all the time");
-            let table = caches.parsed.lock().unwrap();
-            assert!(table.bytes <= limits::PARSED_CACHE_BYTES);
-            let bytes: usize = table.entries.iter().map(|(_, entry)| entry.bytes).sum();
+        let cache = Cache::new(BYTES_MAX);
+        for key in 0..100 {
+            cache.remember(key, BYTES_MAX / 20, key);
+            assert_eq!(cache.find(&0), Some(0), "it is used all the time");
+            let table = cache.table.lock().unwrap();
+            assert!(table.bytes <= BYTES_MAX);
+            let bytes: usize = table.entries.iter().map(|(_, (bytes, _))| bytes).sum();
             assert_eq!(table.bytes, bytes);
         }
-        assert!(caches.find(EmailId(1)).is_none());
-        assert!(caches.find(EmailId(99)).is_some());
+        assert_eq!(cache.find(&1), None);
+        assert_eq!(cache.find(&99), Some(99));
     }
 
     #[test]
-    fn one_that_would_take_too_much_is_not_kept() {
-        let caches = Caches::default();
-        caches.remember(EmailId(1), &parsed(limits::PARSED_CACHE_BYTES / 4));
-        assert!(caches.find(EmailId(1)).is_none());
+    fn new_value_takes_the_place_of_the_old_one() {
+        let cache = Cache::new(BYTES_MAX);
+        for value in 0..100 {
+            cache.remember("key", BYTES_MAX / 20, value);
+            assert_eq!(cache.find(&"key"), Some(value));
+        }
+        cache.remember("key", BYTES_MAX / 4, 100);
+        assert_eq!(
+            cache.find(&"key"),
+            None,
+            "neither the old one nor the new one"
+        );
+        assert_eq!(cache.table.lock().unwrap().bytes, 0);
+    }
+
+    #[test]
+    fn weight_grows_with_what_a_message_says() {
+        let parsed = |bytes: usize| Parsed {
+            text: Some("x".repeat(bytes)),
+            ..Parsed::default()
+        };
+        assert_eq!(weight(&parsed(5000)), weight(&parsed(0)) + 5000);
     }
 }

@@ -25,6 +25,7 @@ mod message_telling;
 mod message_values;
 mod native_folders;
 mod native_messages;
+mod pages;
 mod reply;
 mod saving;
 mod sending;
@@ -42,7 +43,7 @@ use rmail_proto::{
 use rmail_store::{Store, StoreError};
 
 use self::reply::{Content, Reply};
-pub use self::{cache::Caches, context::Cx};
+pub use self::{cache::Caches, context::Cx, pages::Pages};
 use super::{
     discovery,
     error::{ApiError, Occasion},
@@ -325,7 +326,7 @@ fn dispatch(cx: &mut Cx<'_>) -> Outcome {
         R::UpdateSubscription => subscriptions::update(cx),
         R::DeleteSubscription => subscriptions::delete(cx),
         R::PurgeFolder => graph_folders::purge(cx),
-        R::ListMessages => graph_messages::list(cx),
+        R::ListMessages => pages::remembering(cx, graph_messages::list),
         R::CountMessages => graph_messages::count(cx),
         R::GetMessage => graph_messages::show(cx),
         R::GetMessageMime => graph_messages::mime(cx),

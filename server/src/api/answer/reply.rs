@@ -21,7 +21,7 @@ pub(super) enum Content {
     None,
     Json(Value),
     /// JSON as it is sent.
-    Text(Vec<u8>),
+    Text(Bytes),
     /// With its type.
     Bytes(FieldValue, Bytes),
     /// A message as it is stored, with its type.
@@ -44,7 +44,7 @@ impl Reply {
 
     /// 200 with JSON that nobody changes any more.
     pub(super) fn text(text: Vec<u8>) -> Self {
-        Self::new(Status::OK, Content::Text(text))
+        Self::new(Status::OK, Content::Text(text.into()))
     }
 
     /// 201 with JSON.
@@ -91,7 +91,7 @@ impl Reply {
                 .with_body(Body::Bytes(value.to_string().into())),
             Content::Text(text) => response
                 .with(content_type, error::content_type(family))
-                .with_body(Body::Bytes(text.into())),
+                .with_body(Body::Bytes(text)),
             Content::Bytes(kind, bytes) => response
                 .with(content_type, kind)
                 .with_body(Body::Bytes(bytes)),

@@ -33,7 +33,7 @@ fn attachment_is_added_told_and_taken_away() {
     );
     assert_eq!(told["name"], "a \"b\" \u{e9}.txt");
     let content = site.get(&format!("{target}/$value"));
-    assert_eq!(content.content, b"hello\n");
+    assert_eq!(content.content, "hello\n");
     assert_eq!(content.field("Content-Type"), Some("text/plain"));
     assert_eq!(content.field("Content-Security-Policy"), Some("sandbox"));
     assert!(

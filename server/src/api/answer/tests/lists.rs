@@ -192,7 +192,7 @@ fn what_the_store_selects_is_what_the_filter_says() {
     assert_eq!(found("true").len(), 4);
     assert_eq!(found("false"), [""; 0]);
     let counted = site.get("/v1.0/me/messages/$count?$filter=isRead%20eq%20false");
-    assert_eq!((counted.content, counted.status), (b"3".to_vec(), 200));
+    assert_eq!((counted.content, counted.status), (Bytes::from("3"), 200));
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn moved_message_keeps_its_id_and_a_copy_gets_one() {
         .json(201);
     assert_ne!(copy["id"], json!(id));
     assert_eq!(copy["subject"], "one");
-    assert_eq!(site.get("/v1.0/me/messages/$count").content, b"2");
+    assert_eq!(site.get("/v1.0/me/messages/$count").content, "2");
     for folder in ["nowhere", "clutter"] {
         let told = site.post(&format!("{}/move", path(&id)), to(folder));
         assert_eq!(told.code(404), "ErrorItemNotFound");
@@ -195,7 +195,7 @@ fn message_is_deleted_in_two_steps_or_purged_in_one() {
     let purge = format!("{}/permanentDelete", path(&other));
     assert_eq!(site.post(&purge, json!({})).status, 204);
     assert_eq!(site.get(&path(&other)).code(404), "ErrorItemNotFound");
-    assert_eq!(site.get("/v1.0/me/messages/$count").content, b"0");
+    assert_eq!(site.get("/v1.0/me/messages/$count").content, "0");
 }
 
 #[test]

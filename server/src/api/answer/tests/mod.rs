@@ -6,6 +6,7 @@ mod drafts;
 mod lists;
 mod messages;
 mod others;
+mod pages;
 mod sending;
 mod uploads;
 
@@ -59,7 +60,7 @@ struct Site {
 struct Told {
     status: u16,
     fields: Vec<(String, String)>,
-    content: Vec<u8>,
+    content: Bytes,
     touched: Touched,
 }
 
@@ -175,12 +176,31 @@ impl Site {
             },
             Admitted::Wanted { exchange, .. } => {
                 let content = Bytes::copy_from_slice(content);
-                let poster = Nowhere;
-                answer(&self.store, &self.service, &poster, &exchange, &content)
-                    .expect("nobody is busy")
+                let by = |service: &Service| {
+                    let answer = answer(&self.store, service, &Nowhere, &exchange, &content);
+                    answer.expect("nobody is busy")
+                };
+                if exchange.matched.route.name == RouteName::ListMessages {
+                    self.assert_same(by(&self.service), by(&self.forgetful()), target);
+                }
+                by(&self.service)
             }
         };
         self.told(answer)
+    }
+
+    /// The same API, which has told nothing yet.
+    fn forgetful(&self) -> Service {
+        self.service.with_config(Arc::clone(&self.service.config))
+    }
+
+    fn assert_same(&self, remembered: Answer, fresh: Answer, target: &str) {
+        let (remembered, fresh) = (self.told(remembered), self.told(fresh));
+        let told = |told: &Told| {
+            let content = String::from_utf8_lossy(&told.content).into_owned();
+            (told.status, told.fields.clone(), content)
+        };
+        assert_eq!(told(&remembered), told(&fresh), "{target}");
     }
 
     fn token(&self, who: &str, now: Now) -> String {
@@ -201,10 +221,10 @@ impl Site {
             (Some(stored), _) => {
                 let size = usize::try_from(stored.size_bytes).unwrap();
                 let read = (self.store).read(stored.account, stored.mailbox, stored.uid, 0, size);
-                read.unwrap().expect("it is there").to_vec()
+                read.unwrap().expect("it is there")
             }
-            (None, Body::Bytes(bytes)) => bytes.to_vec(),
-            (None, _) => Vec::new(),
+            (None, Body::Bytes(bytes)) => bytes.clone(),
+            (None, _) => Bytes::new(),
         };
         let fields = response.fields().iter();
         let fields =

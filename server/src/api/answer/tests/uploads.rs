@@ -75,7 +75,7 @@ fn ranges_become_an_attachment_with_the_last_one() {
         (&json!("big.bin"), &json!(10))
     );
     let target = location.strip_prefix("https://localhost").unwrap();
-    assert_eq!(site.get(&format!("{target}/$value")).content, b"0123456789");
+    assert_eq!(site.get(&format!("{target}/$value")).content, "0123456789");
     assert_eq!(upload.attachments().len(), 1);
 }
 
