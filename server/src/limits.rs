@@ -118,8 +118,9 @@ pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long a write waits when another process is writing.
 pub const BUSY_RETRY: Duration = Duration::from_millis(10);
 
-/// Tries before a write to a busy database fails.
-pub const BUSY_TRIES: u32 = 500;
+/// Tries before a write to a busy database fails: half a minute. Where the disk is slow, another
+/// process that writes without a pause leaves few moments between its writes.
+pub const BUSY_TRIES: u32 = 3000;
 
 /// Messages that are being delivered; more wait in the spool.
 pub const DELIVERY_ACTIVE: usize = 2_000;

@@ -214,7 +214,9 @@ impl Node {
     ) {
         self.delivery.is_claiming = false;
         if entries.is_empty() {
-            return self.wait_for_due(now, next_due);
+            self.wait_for_due(now, next_due);
+            // What came meanwhile, this claim may not have seen.
+            return self.claim_if_wanted(now);
         }
         for entry in entries {
             let original = Original::of(&entry);

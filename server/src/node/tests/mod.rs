@@ -3,13 +3,15 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use rmail_proto::{Address, ModSeq, UnixTime, imap, mime::Summary, smtp};
+use rmail_proto::{Address, ForwardPath, ModSeq, UnixTime, imap, mime::Summary, smtp};
 use rmail_store::{
-    AccountUpdate, DirectoryWrite, NewAccount, RealFiles, SpoolId, SpoolWrite, SqliteStore,
+    AccountUpdate, Destination, DirectoryWrite, NewAccount, NewRecipient, NewSpoolEntry, RealFiles,
+    SpoolId, SpoolWrite, SqliteStore,
 };
 use tempfile::TempDir;
 
 mod aliases;
+mod delivery;
 mod http;
 mod notifications;
 mod outbound;
@@ -255,6 +257,32 @@ fn disable(account: AccountId) -> DirectoryWrite {
         ..AccountUpdate::default()
     };
     DirectoryWrite::UpdateAccount { account, update }
+}
+
+/// Another process takes a message for ann.
+fn spool(site: &Site, bytes: usize) {
+    let recipient = smtp::Recipient::new(ForwardPath::Address(
+        Address::parse("Ann@mail.example").unwrap(),
+    ));
+    let entry = NewSpoolEntry {
+        envelope_id: "e".to_owned(),
+        reverse_path: rmail_proto::ReversePath::Null,
+        notice: Default::default(),
+        smtputf8: false,
+        eight_bit_mime: false,
+        recipients: vec![NewRecipient {
+            recipient,
+            destination: Destination::Local,
+        }],
+        summary: Default::default(),
+        content: rmail_store::Content::Inline(vec![b'x'; bytes].into()),
+        is_claimed: false,
+    };
+    let accepted = site
+        .world
+        .store
+        .write_spool(START, vec![SpoolWrite::Accept(entry)]);
+    accepted.unwrap().remove(0).unwrap();
 }
 
 #[test]

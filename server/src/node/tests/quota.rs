@@ -1,7 +1,6 @@
 //! A mailbox with a quota: what does not fit is refused where it can be.
 
 use rmail_proto::{ForwardPath, smtp::Refusal};
-use rmail_store::{Destination, NewRecipient, NewSpoolEntry};
 
 use super::*;
 
@@ -33,31 +32,6 @@ fn rcpt(site: &mut Site, size_bytes: u64) -> smtp::Reply {
         Some((_, SessionEvent::Reply(_, Reply::Smtp(reply)))) => reply,
         other => panic!("{other:?}"),
     }
-}
-
-fn spool(site: &Site, bytes: usize) {
-    let recipient = smtp::Recipient::new(ForwardPath::Address(
-        Address::parse("Ann@mail.example").unwrap(),
-    ));
-    let entry = NewSpoolEntry {
-        envelope_id: "e".to_owned(),
-        reverse_path: rmail_proto::ReversePath::Null,
-        notice: Default::default(),
-        smtputf8: false,
-        eight_bit_mime: false,
-        recipients: vec![NewRecipient {
-            recipient,
-            destination: Destination::Local,
-        }],
-        summary: Default::default(),
-        content: rmail_store::Content::Inline(vec![b'x'; bytes].into()),
-        is_claimed: false,
-    };
-    let accepted = site
-        .world
-        .store
-        .write_spool(START, vec![SpoolWrite::Accept(entry)]);
-    accepted.unwrap().remove(0).unwrap();
 }
 
 #[test]
