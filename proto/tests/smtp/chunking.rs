@@ -7,7 +7,7 @@ use rmail_proto::{
     smtp::{Config, Listener, Refusal, Tls},
 };
 
-use crate::world::{Client, config, connect, inbound};
+use crate::world::{Client, config, connect, greet, inbound};
 
 /// Up to an accepted recipient.
 fn start(client: &mut Client) {
@@ -176,15 +176,20 @@ fn piece_refused_between_chunks_is_the_answer_to_the_next() {
     assert_eq!(client.world.open_uploads(), 0);
 }
 
-#[test]
-fn limit_holds_over_all_chunks() {
+/// Greeted by a server that takes messages of five bytes at most.
+fn inbound_of_five_bytes() -> Client {
     let limited = Config {
         message_bytes_max: 5,
         ..config(Listener::Inbound, Tls::Unavailable)
     };
     let mut client = connect(limited);
-    client.send(b"EHLO a.b\r\n");
-    client.take_sent();
+    greet(&mut client);
+    client
+}
+
+#[test]
+fn limit_holds_over_all_chunks() {
+    let mut client = inbound_of_five_bytes();
     start(&mut client);
     client.send(b"BDAT 3\r\nabcBDAT 3 LAST\r\ndef");
     client.play(
@@ -202,13 +207,7 @@ fn limit_holds_over_all_chunks() {
 /// A client that pipelines has sent them all before it reads the first refusal.
 #[test]
 fn chunks_of_a_refused_message_are_one_error() {
-    let limited = Config {
-        message_bytes_max: 5,
-        ..config(Listener::Inbound, Tls::Unavailable)
-    };
-    let mut client = connect(limited);
-    client.send(b"EHLO a.b\r\n");
-    client.take_sent();
+    let mut client = inbound_of_five_bytes();
     for _ in 1..limits::SMTP_ERRORS_MAX {
         start(&mut client);
         client.send(b"BDAT 6\r\nabcdef");

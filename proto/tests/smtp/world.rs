@@ -149,7 +149,7 @@ pub(crate) fn submission() -> Client {
     client
 }
 
-fn greet(client: &mut Client) {
+pub(crate) fn greet(client: &mut Client) {
     client.send(b"EHLO client.example\r\n");
     assert!(client.take_sent().ends_with("250 HELP\r\n"));
 }

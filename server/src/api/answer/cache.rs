@@ -12,14 +12,9 @@ use rmail_proto::EmailId;
 use crate::{api::resources::Parsed, limits};
 
 /// Contents taken apart, the ones used last; at most [`limits::PARSED_CACHE_BYTES`].
+#[derive(Debug)]
 pub struct Caches {
     parsed: Cache<EmailId, Arc<Parsed>>,
-}
-
-impl fmt::Debug for Caches {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Caches")
-    }
 }
 
 impl Default for Caches {
@@ -52,6 +47,13 @@ struct Table<K, V> {
     bytes: usize,
     /// With their weights.
     entries: LruCache<K, (usize, V)>,
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    /// Without what people have written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cache")
+    }
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {

@@ -5,8 +5,6 @@
 //! on what the directory says of the account, and on the request, and has these as its key; and on
 //! the configuration, with which the memory goes.
 
-use std::fmt;
-
 use rmail_proto::http::Status;
 use rmail_store::AccountVersion;
 
@@ -18,14 +16,9 @@ use super::{
 use crate::{api::prefer::Preferences, limits};
 
 /// The pages asked for last; at most [`limits::PAGES_CACHE_BYTES`].
+#[derive(Debug)]
 pub struct Pages {
     pages: Cache<Key, (AccountVersion, Reply)>,
-}
-
-impl fmt::Debug for Pages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pages")
-    }
 }
 
 impl Default for Pages {
